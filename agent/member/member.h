@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Member
+ *
+ * One member of the ensemble: joins zab (the order of entries) and tree (what they do), and is the one request path
+ * that every front shares.  Pure: durability, time and requests come in; log appends, replies and events go out,
+ * through function pointers called in the order in which things must happen.  An outward call must not call
+ * back into the member, with these exceptions: MemberFront's may call member_client_free(), and reply() also
+ * member_submit(), member_watch() and member_client_new() once it needs its result no more.
+ *
+ * Guarantees to a client (zookeeper-semantics 2.11, 2.12): its requests take effect in the order submitted and are
+ * answered in that order; a watch event is delivered before any reply that shows the new state; registering a watch is
+ * atomic with the read that carries it; no reply to an update before it is committed and durable here.
+ *
+ * Source: DESIGN 2.1 to 2.5, protocol 2.5, 2.9, 2.10, 2.13.
+ */
+
+#include "agent/tree/watch.h"
+#include "agent/zab/zab.h"
+
+typedef struct Member Member;
+
+/* Where effects go.  All required unless marked. */
+typedef struct MemberDriver {
+        void (*append)(void *userdata, uint64_t io_seq, const ZabEntry *entries, unsigned entries_count);
+        void (*write_meta)(void *userdata, uint64_t io_seq, const ZabMeta *meta);
+        void (*role_changed)(void *userdata, ZabRole role, uint32_t epoch, const char *reason);
+        /* Applied here.  `expired`: by its time-out, not by a close. */
+        void (*session_ended)(void *userdata, uint64_t session, bool expired);
+        void (*soft_quota)(void *userdata, const char *path);
+        /* CLOCK_BOOTTIME and the wall clock, as of the input being handled. */
+        void (*get_time)(void *userdata, uint64_t *ret_now_usec, int64_t *ret_wall_msec);
+        void *userdata;
+} MemberDriver;
+
+typedef struct MemberOptions {
+        ZabOptions zab;
+        uint32_t reap_interval_msec;            /* containers and TTL znodes; 0: 60000 */
+        uint32_t reap_max;                      /* per interval; 0: 10000 */
+} MemberOptions;
+
+/* member_take_tree() takes the tree (loaded, or new; made with member_tree_listener()) with the position and
+ * configuration its rows stood for; `config` is NULL for a blank member, whose first entry is then the genesis
+ * configuration.  Returns -EBADMSG for a configuration that is none. */
+Member *member_new(const MemberOptions *options, const MemberDriver *driver);
+const TreeListener *member_tree_listener(Member *m);
+int member_take_tree(Member *m, Tree *tree, const ZabPosition *position, GBytes *config);
+
+/* Start-up: entries after the checkpoint, in order.  Returns -EBADMSG if it does not continue the log. */
+int member_replay(Member *m, const ZabEntry *entry);
+
+/* Begins to take part.  `meta` is what the store found. */
+void member_start(Member *m, const ZabMeta *meta);
+Member *member_free(Member *m);
+
+/* Inputs from the driver. */
+void member_on_tick(Member *m);
+uint64_t member_next_tick_usec(const Member *m);        /* CLOCK_BOOTTIME; when to call on_tick at the latest */
+void member_on_appended(Member *m, uint64_t io_seq);
+void member_on_meta_written(Member *m, uint64_t io_seq);
+void member_on_space(Member *m, bool available);        /* false: new updates get CONVENE_NO_SPACE */
+
+/*
+ * Clients: one per connection of a front.
+ */
+typedef struct MemberClient MemberClient;
+
+typedef struct MemberFront {
+        void (*reply)(void *userdata, uint64_t tag, const Result *result);
+        /* `watch` is the number given to member_watch(); `spent`: it is gone now. */
+        void (*event)(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent);
+} MemberFront;
+
+MemberClient *member_client_new(Member *m, const MemberFront *front, void *userdata);
+/* Its unanswered requests may still take effect; it hears of nothing any more, its watches are gone. */
+MemberClient *member_client_free(MemberClient *c);
+unsigned member_client_pending(const MemberClient *c);  /* submitted and not answered */
+
+/* Submits a request; the answer comes as front->reply(tag), perhaps before this returns.  Everything `r` points at is
+ * copied where it must outlive the call.  r->cxid is set by the member.
+ *
+ * `watch` (0: none): for EXISTS, GET_DATA (WATCH_DATA) and GET_CHILDREN (WATCH_CHILDREN), registered by the
+ * rules of 2.11 at the instant of the read.
+ * `flags`: MEMBER_LINEARIZABLE: the read reflects everything acknowledged to anyone before it was submitted. */
+typedef enum MemberRequestFlags {
+        MEMBER_LINEARIZABLE = 1,
+} MemberRequestFlags;
+
+void member_submit(MemberClient *c, uint64_t tag, const Request *r, uint64_t watch, unsigned flags);
+
+/* Watches that are not part of a read.  `watch` is unique in the client and not 0; the identities that
+ * decide about READ are those of `session`, or `caller` (copied) without one.  With `since` not 0: first emits, before it
+ * returns, the events since that zxid (CONVENE_HISTORY_GONE: nothing was registered).  One watch number may be
+ * used with several paths. */
+ConveneStatus member_watch(MemberClient *c, uint64_t watch, const char *path, WatchKind kind, uint64_t session,
+                           Identities caller, Zxid since);
+/* Returns CONVENE_NO_WATCHER if there is none.  path NULL: the whole watch number. */
+ConveneStatus member_unwatch(MemberClient *c, uint64_t watch, const char *path, unsigned kinds);
+
+/* setWatches (2.11): for each path fires at once what changed since `relative`, else registers. */
+ConveneStatus member_set_watches(MemberClient *c, uint64_t watch, uint64_t session, Identities caller, Zxid relative,
+                                 WatchKind kind, bool exist, const char *const *paths, unsigned paths_count);
+
+/* Sessions.  `kept`: this agent answers for it until told otherwise, so it cannot expire while the agent and a quorum
+ * live; a session that is not kept expires `timeout` after its last touch (or after a change of leader). */
+void member_touch_session(Member *m, uint64_t session);
+void member_keep_session(Member *m, uint64_t session, bool kept);
+/* CLOCK_BOOTTIME usec up to which the ensemble has promised to keep the session (DESIGN 2.8); 0 if unknown. */
+uint64_t member_session_deadline(const Member *m, uint64_t session);
+
+/* What an operator wants to know. */
+typedef struct MemberStatus {
+        ZabRole role;
+        uint32_t epoch;
+        uint32_t sid;
+        uint32_t leader;                /* sid, 0 for none */
+        Id128 cluster_id;
+        Zxid zxid;                      /* last applied */
+        uint64_t last_index, commit_index, applied_index, durable_index;
+        uint64_t role_since_usec;
+        bool serving;                   /* updates are accepted */
+        bool space_available;
+        const ZabConfig *config;        /* committed */
+} MemberStatus;
+
+void member_get_status(const Member *m, MemberStatus *ret);
+
+typedef struct MemberStatistics {
+        uint64_t updates, updates_failed, reads, events, proposals, sessions_opened, sessions_closed,
+                 sessions_expired, reaped;
+        uint64_t clients, outstanding, watches, watch_paths, watchers;
+        Zxid history_floor;
+} MemberStatistics;
+
+void member_get_statistics(const Member *m, MemberStatistics *ret);
+const Tree *member_get_tree(const Member *m);
+
+/* Checkpoint of the applied state; the driver moves the rows (tree_checkpoint_next() on member_tree()). */
+Tree *member_tree(Member *m);
+/* The position that a checkpoint begun now stands for, and its configuration (owned by the caller, may be NULL). */
+void member_get_applied(const Member *m, ZabPosition *ret, GBytes **ret_config);
+/* Entries up to this index are in a durable checkpoint: forget them. */
+void member_on_checkpointed(Member *m, uint64_t index);

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Subscription
+ *
+ * A client's watch number: who may see its events, and on how many paths it watches.  The watch table knows it by a
+ * number unique in this member.  Rule it keeps: an event is shown only to who may READ the znode (CVE-2024-23944),
+ * and a one-shot watch is spent either way (zookeeper-semantics 2.11).
+ */
+
+#include <assert.h>
+#include <string.h>
+
+#include "agent/member/member-internal.h"
+
+struct Subscription {
+        MemberClient *client;
+        uint64_t watch;                 /* the client's number */
+        uint64_t watcher;               /* ours */
+        uint64_t session;               /* whose identities decide; 0: `identities` */
+        Identities identities;          /* owned, deep */
+        unsigned paths_count;           /* paths that the table holds for this watcher */
+        GList link;                     /* in client->subscription_list */
+};
+
+static Identities identities_copy(Identities from) {
+        Identity *items = g_new(Identity, from.count);
+
+        for (uint32_t i = 0; i < from.count; i++)
+                items[i] = (Identity) { g_strdup(from.items[i].scheme), g_strdup(from.items[i].id) };
+
+        return (Identities) { items, from.count };
+}
+
+static void identities_free(Identities i) {
+        for (uint32_t k = 0; k < i.count; k++) {
+                g_free((char *) i.items[k].scheme);
+                g_free((char *) i.items[k].id);
+        }
+        g_free((Identity *) i.items);
+}
+
+/* The watch table must hold nothing of it any more. */
+static void subscription_free(Subscription *s) {
+        MemberClient *c = s->client;
+
+        g_hash_table_remove(c->member->subscriptions, &s->watcher);
+        g_hash_table_remove(c->subscriptions, &s->watch);
+        g_queue_unlink(&c->subscription_list, &s->link);
+        identities_free(s->identities);
+        g_free(s);
+}
+
+static Subscription *subscription_get(MemberClient *c, uint64_t watch, uint64_t session, Identities caller) {
+        Subscription *s = g_hash_table_lookup(c->subscriptions, &watch);
+
+        if (s)
+                return s;
+
+        s = g_new0(Subscription, 1);
+        s->client = c;
+        s->watch = watch;
+        s->watcher = ++c->member->next_watcher;
+        s->session = session;
+        s->identities = identities_copy(session == 0 ? caller : (Identities) { 0 });
+        s->link.data = s;
+        g_queue_push_tail_link(&c->subscription_list, &s->link);
+        g_hash_table_insert(c->subscriptions, &s->watch, s);
+        g_hash_table_insert(c->member->subscriptions, &s->watcher, s);
+        return s;
+}
+
+static bool may_see(const Subscription *s, Acl *acl) {
+        SessionInfo info;
+
+        if (!acl)
+                return false;
+        if (s->session == 0)
+                return acl_allows(acl, PERMISSION_READ, s->identities);
+
+        return tree_get_session(s->client->member->tree, s->session, &info) &&
+               acl_allows(acl, PERMISSION_READ, info.identities);
+}
+
+static void emit(Subscription *s, WatchEventType type, const char *path, Zxid zxid, Acl *acl, bool spent) {
+        MemberClient *c = s->client;
+
+        if (c->front && may_see(s, acl)) {
+                c->member->statistics.events++;
+                c->front->event(c->userdata, s->watch, type, path, zxid, spent);
+        }
+}
+
+static void on_fire(void *userdata, uint64_t watcher, WatchEventType type, const char *path, Zxid zxid, Acl *acl,
+                    bool spent) {
+        Member *m = userdata;
+        Subscription *s = g_hash_table_lookup(m->subscriptions, &watcher);
+
+        assert(s);
+
+        emit(s, type, path, zxid, acl, spent);
+        if (!spent)
+                return;
+
+        assert(s->paths_count > 0);
+        if (--s->paths_count == 0)
+                subscription_free(s);
+}
+
+void subscription_on_change(Member *m, const TreeChange *change) {
+        change_history_add(m->history, change);
+        watch_table_fire(m->watches, change, on_fire, m);
+}
+
+void subscription_add(MemberClient *c, uint64_t watch, const char *path, WatchKind kind, uint64_t session,
+                      Identities caller) {
+        Subscription *s;
+
+        assert(watch != 0);
+
+        s = subscription_get(c, watch, session, caller);
+        if (watch_table_get(c->member->watches, s->watcher, path) == 0)
+                s->paths_count++;
+        (void) watch_table_add(c->member->watches, s->watcher, path, kind);
+}
+
+static void on_replay(void *userdata, uint64_t watcher, WatchEventType type, const char *path, Zxid zxid, Acl *acl,
+                      bool spent) {
+        emit(userdata, type, path, zxid, acl, false);
+}
+
+ConveneStatus member_watch(MemberClient *c, uint64_t watch, const char *path, WatchKind kind, uint64_t session,
+                           Identities caller, Zxid since) {
+        Member *m = c->member;
+        ConveneStatus status = path_validate(path, false);
+        Subscription *s;
+
+        if (status != CONVENE_OK)
+                return status;
+        if (watch == 0 || (since != 0 && kind != WATCH_PERSISTENT && kind != WATCH_PERSISTENT_RECURSIVE))
+                return CONVENE_BAD_ARGUMENTS;
+        if (since > tree_zxid(m->tree))
+                return CONVENE_BAD_ARGUMENTS;
+        if (since != 0 && since < change_history_floor(m->history))
+                return CONVENE_HISTORY_GONE;
+
+        subscription_add(c, watch, path, kind, session, caller);
+        if (since == 0)
+                return CONVENE_OK;
+
+        s = g_hash_table_lookup(c->subscriptions, &watch);
+        member_enter(m);
+        status = change_history_replay(m->history, path, kind, since, s->watcher, on_replay, s);
+        member_leave(m);
+        return status;
+}
+
+ConveneStatus member_unwatch(MemberClient *c, uint64_t watch, const char *path, unsigned kinds) {
+        Member *m = c->member;
+        Subscription *s = g_hash_table_lookup(c->subscriptions, &watch);
+
+        if (!s)
+                return CONVENE_NO_WATCHER;
+
+        if (!path) {
+                watch_table_remove_watcher(m->watches, s->watcher);
+                subscription_free(s);
+                return CONVENE_OK;
+        }
+
+        if (watch_table_remove(m->watches, s->watcher, path, kinds) == 0)
+                return CONVENE_NO_WATCHER;
+        if (watch_table_get(m->watches, s->watcher, path) == 0 && --s->paths_count == 0)
+                subscription_free(s);
+        return CONVENE_OK;
+}
+
+void subscription_free_all(MemberClient *c) {
+        Subscription *s;
+
+        while ((s = g_queue_peek_head(&c->subscription_list))) {
+                watch_table_remove_watcher(c->member->watches, s->watcher);
+                subscription_free(s);
+        }
+}
+
+/* The table of setWatches in 2.11: what to do for one path. */
+static void catch_up(MemberClient *c, Subscription *s, const char *path, WatchKind kind, bool exist, Zxid relative) {
+        Member *m = c->member;
+        Acl *acl = tree_get_acl(m->tree, path);
+        Zxid mzxid, pzxid;
+        bool there = tree_lookup(m->tree, path, &mzxid, &pzxid);
+        WatchEventType type = 0;
+
+        if (kind == WATCH_DATA && exist)
+                type = there ? WATCH_EVENT_CREATED : 0;
+        else if (kind == WATCH_DATA)
+                type = !there ? WATCH_EVENT_DELETED : mzxid > relative ? WATCH_EVENT_DATA_CHANGED : 0;
+        else if (kind == WATCH_CHILDREN)
+                type = !there ? WATCH_EVENT_DELETED : pzxid > relative ? WATCH_EVENT_CHILDREN_CHANGED : 0;
+
+        if (type == 0) {
+                subscription_add(c, s->watch, path, kind, s->session, s->identities);
+                return;
+        }
+
+        /* A znode that is gone has no ACL left that could hide it. */
+        if (type == WATCH_EVENT_DELETED || may_see(s, acl)) {
+                m->statistics.events++;
+                c->front->event(c->userdata, s->watch, type, path, tree_zxid(m->tree), true);
+        }
+}
+
+ConveneStatus member_set_watches(MemberClient *c, uint64_t watch, uint64_t session, Identities caller, Zxid relative,
+                                 WatchKind kind, bool exist, const char *const *paths, unsigned paths_count) {
+        Member *m = c->member;
+        Subscription *s;
+
+        if (watch == 0)
+                return CONVENE_BAD_ARGUMENTS;
+        for (unsigned i = 0; i < paths_count; i++) {
+                ConveneStatus status = path_validate(paths[i], false);
+
+                if (status != CONVENE_OK)
+                        return status;
+        }
+
+        s = subscription_get(c, watch, session, caller);
+        member_enter(m);
+        for (unsigned i = 0; i < paths_count && c->front; i++)
+                catch_up(c, s, paths[i], kind, exist, relative);
+        if (s->paths_count == 0)
+                subscription_free(s);
+        member_leave(m);
+        return CONVENE_OK;
+}
