@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Store
+ *
+ * The durable half of a member: META, the log (segment files) and the checkpoint (LMDB), in one directory, behind
+ * one writer thread.  The event loop hands work over and hears of completions through a file descriptor; it
+ * never waits for a disk.  What the bytes mean is in store/format, which is pure.
+ *
+ * Directory (mode 0700, files 0600):
+ *     lock                     flock()ed while open
+ *     meta                     two 4-KiB slots, written in turn (protocol 2.3)
+ *     log/<first index, 16 hex digits>.log       preallocated segments;  log/spare  the next one, preallocated
+ *     checkpoint.<generation>/data.mdb           LMDB
+ *
+ * Life: store_open(), then store_create() if BLANK, then store_load(), store_replay(), store_start(); then the
+ * asynchronous calls; store_close() at the end.
+ *
+ * Failure: an error on the log or META is final (StoreListener.failed): the caller must stop speaking to the world and
+ * end the process; a failed fdatasync is never retried (protocol 2.5, P20, P21).  No room for the next spare segment is
+ * not an error: StoreListener.space tells, the caller refuses new updates, and what is already submitted has its
+ * room in the current segment.  A failed checkpoint leaves the previous one and the log as they were.
+ *
+ * Source: protocol 2.3, 2.11, 2.14.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/tree/tree.h"
+#include "agent/zab/entry.h"
+
+typedef struct Store Store;
+
+typedef struct StoreListener {
+        /* Everything appended with an io_seq up to this one is durable. */
+        void (*appended)(void *userdata, uint64_t io_seq);
+        void (*meta_written)(void *userdata, uint64_t io_seq);
+        /* The checkpoint is durable, verified and pointed at; or error < 0 (-ENOSPC, ...) and nothing changed. */
+        void (*checkpointed)(void *userdata, uint64_t io_seq, int error);
+        /* Room for the log: false when no spare segment could be made, true when one can again. */
+        void (*space)(void *userdata, bool available);
+        /* Final.  `what` says which file and operation, for the journal. */
+        void (*failed)(void *userdata, int error, const char *what);
+        void *userdata;
+} StoreListener;
+
+typedef struct StoreOptions {
+        const char *directory;          /* created if missing (one level) */
+        uint64_t segment_bytes;         /* size of a log segment; 0: 64 MiB.  At least 4 MiB + one largest record */
+        uint64_t log_keep_bytes;        /* log kept behind the checkpoint for DIFF; 0: 64 MiB */
+        bool no_sync;                   /* tests of speed only */
+} StoreOptions;
+
+typedef enum StoreState {
+        STORE_BLANK,                    /* no META: store_create() makes a first one */
+        STORE_MEMBER,
+        STORE_DAMAGED,                  /* something durable was lost; see StoreReport.text */
+} StoreState;
+
+/* What was found at start, for the journal and `convenectl status`. */
+typedef struct StoreReport {
+        StoreState state;
+        ZabMeta meta;
+        ZabPosition checkpoint;         /* index 0: none */
+        ZabPosition last;               /* last entry of the log, after store_replay() */
+        uint64_t torn_bytes;            /* unsynced tail that was cut off */
+        uint64_t meta_slots_bad;        /* 0, 1 or (then DAMAGED) 2 */
+        char *text;                     /* owned; for DAMAGED: file, offset, index, and what to do; else NULL */
+} StoreReport;
+
+/* Opens and locks the directory and reads META.  Errors: -EAGAIN if another process holds the lock, -ENOTSUP if the
+ * format is of a later version, -errno.  *ret_error is a sentence for the journal on any error. */
+int store_open(const StoreOptions *options, const StoreListener *listener, Store **ret, char **ret_error);
+
+/* BLANK only: writes the first META (durable on return), with membership MEMBER. */
+int store_create(Store *s, const ZabMeta *meta);
+
+/* Loads the checkpoint into `tree` (from tree_new_empty(); NULL only verifies), checks the digest, and gives
+ * its position and the committed configuration stored with it (owned by the caller; NULL for none).  Returns 1 if loaded, 0 if there
+ * is none (the tree must then be a tree_new()), -EUCLEAN if it is damaged (the report becomes DAMAGED). */
+int store_load(Store *s, Tree *tree, ZabPosition *ret_position, GBytes **ret_config);
+
+/* Scans the log strictly (2.11) and calls `each` for every entry after the checkpoint, in order; the entry's
+ * payload is borrowed for the call.  A torn tail is cut and made durable as cut; a lost durable record makes the report
+ * DAMAGED and returns -EUCLEAN after the entries before it.  `each` < 0 stops with that value. */
+int store_replay(Store *s, int (*each)(void *userdata, const ZabEntry *entry), void *userdata);
+
+const StoreReport *store_get_report(const Store *s);
+
+/* DAMAGED only, before store_start(): accepts the loss (the log is cut at the damage; a damaged checkpoint is
+ * dropped only if the log still reaches back to index 1) and makes the member MEMBER again.  For `convened --accept-loss`.
+ * *ret_lost_from: the first index that may be lost.  Then load and replay (again), from the beginning.  -ENODATA, with
+ * *ret_error, if META is lost or neither checkpoint nor log reaches back to the first entry. */
+int store_accept_loss(Store *s, uint64_t *ret_lost_from, char **ret_error);
+
+/* Starts the writer thread (and a spare segment).  All signals are blocked in it. */
+int store_start(Store *s);
+
+/* Readable when store_dispatch() has something to tell; the listener is called from store_dispatch() only. */
+int store_get_fd(Store *s);
+void store_dispatch(Store *s);
+
+/* Queues entries; takes references to the payloads.  Everything queued while the disk is busy goes out in one write and
+ * one fdatasync.  io_seq grows with each call. */
+void store_append(Store *s, uint64_t io_seq, const ZabEntry *entries, unsigned entries_count);
+
+/* Queues META; done only after every append queued before it.  checkpoint_generation and durable_floor are the store's
+ * own: those given do not count. */
+void store_write_meta(Store *s, uint64_t io_seq, const ZabMeta *meta);
+
+/* A checkpoint in pieces: begin, rows as often as needed (copied), end.  Between pieces the thread serves the log
+ * first.  `digest` is the tree's at `position`; `config` (may be NULL) is the committed configuration there.  `full`:
+ * into a new generation, leaving the old one until done; then META's checkpoint_generation moves (the store writes
+ * META itself, with the rest of the latest META).  After it, segments that are not needed are removed.  Without an
+ * earlier checkpoint, one that is not full ends with -ENOENT. */
+void store_checkpoint_begin(Store *s, uint64_t io_seq, bool full, const ZabPosition *position, Hash128 digest,
+                            GBytes *config);
+void store_checkpoint_rows(Store *s, const TreeRow *rows, unsigned rows_count);
+void store_checkpoint_end(Store *s);
+/* Nothing is told of it afterwards, except an error that came before. */
+void store_checkpoint_abort(Store *s);
+unsigned store_checkpoint_backlog(const Store *s);      /* row batches handed over and not yet written */
+
+typedef struct StoreStatistics {
+        uint64_t appends, append_bytes, syncs, sync_usec_total, sync_usec_max;
+        uint64_t checkpoints, checkpoint_rows, checkpoint_usec_last;
+        uint64_t segments, log_bytes;
+        bool space_available;
+} StoreStatistics;
+
+void store_get_statistics(Store *s, StoreStatistics *ret);
+
+/* Finishes what is queued, stops the thread, unlocks.  NULL allowed, returns NULL. */
+Store *store_close(Store *s);
