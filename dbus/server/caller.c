@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Caller
+ */
+
+#include "dbus/server/caller.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/base/limits.h"
+#include "dbus/server/call.h"
+#include "dbus/server/error.h"
+#include "dbus/server/owners.h"
+#include "dbus/server/server-private.h"
+#include "dbus/server/socket.h"
+#include "dbus/server/watch.h"
+
+#define HELD_TOTAL_FACTOR 4             /* all callers together, in the bytes one uid may have in calls */
+#define DEPTH_MAX 32                    /* of containers walked to size a message */
+
+typedef struct Held {
+        sd_bus_message *message;
+        Method method;
+        uint64_t bytes;
+} Held;
+
+typedef struct Asking {
+        Caller *caller;
+        sd_bus_message *message;
+        Method method;
+        const char *action;             /* static */
+        PolkitQuestion *question;
+} Asking;
+
+static const MemberFront front = {
+        .reply = call_on_reply,
+        .event = watch_on_event,
+};
+
+static void caller_on_drain(void *userdata);
+
+Caller *caller_new(Channel *ch, const char *name) {
+        Caller *c = g_new0(Caller, 1);
+
+        c->server = ch->server;
+        c->channel = ch;
+        c->name = g_strdup(name);
+        c->uid = (uid_t) -1;
+        c->pidfd = -1;
+        g_queue_init(&c->held);
+        g_queue_init(&c->asking);
+        c->sessions = g_ptr_array_new();
+        deferred_init(&c->drain, caller_on_drain, c);
+        c->server->counters.callers_seen++;
+        return c;
+}
+
+static void held_free(Caller *c, Held *h) {
+        c->held_bytes -= h->bytes;
+        c->server->held_bytes -= h->bytes;
+        sd_bus_message_unref(h->message);
+        g_free(h);
+}
+
+static void asking_free(Asking *a) {
+        polkit_question_cancel(a->question);
+        g_queue_remove(&a->caller->asking, a);
+        sd_bus_message_unref(a->message);
+        g_free(a);
+}
+
+Caller *caller_free(Caller *c) {
+        Held *h;
+
+        if (!c)
+                return NULL;
+
+        owners_on_caller_gone(c);
+        call_forget_caller(c);
+        watch_forget_caller(c);
+        c->client = member_client_free(c->client);
+        while ((h = g_queue_pop_head(&c->held)))
+                held_free(c, h);
+        while (c->asking.length > 0)
+                asking_free(g_queue_peek_head(&c->asking));
+        if (c->name && c->server->polkit)
+                polkit_forget(c->server->polkit, c->name);
+        deferred_cancel(&c->server->later, &c->drain);
+        sd_bus_slot_unref(c->question);
+        unit_lookup_cancel(c->lookup);
+        account_unref(c->account);
+        if (c->pidfd >= 0)
+                close(c->pidfd);
+        g_ptr_array_unref(c->sessions);
+        g_free(c->implicit_error);
+        g_free(c->unix_id);
+        g_free(c->unit_id);
+        g_free(c->unit);
+        g_free(c->name);
+        g_free(c);
+        return NULL;
+}
+
+Caller *caller_get(Channel *ch, const char *name) {
+        Caller *c = g_hash_table_lookup(ch->callers, name);
+
+        if (!c) {
+                c = caller_new(ch, name);
+                g_hash_table_insert(ch->callers, c->name, c);
+                caller_resolve(c);
+        }
+        return c;
+}
+
+void caller_set_credentials(Caller *c, uid_t uid, pid_t pid, int pidfd) {
+        c->uid = uid;
+        c->pid = pid;
+        c->pidfd = pidfd;
+        c->account = account_get(c->server, uid);
+}
+
+static char *join_at(const char *name, const char *host) {
+        char *id = g_strdup_printf("%s@%s", name, host);
+
+        if (strlen(id) > LIMIT_IDENTITY_BYTES)
+                g_clear_pointer(&id, g_free);
+        return id;
+}
+
+static void make_identities(Caller *c) {
+        const Server *s = c->server;
+        uint32_t n = 0;
+
+        c->privileged = c->uid == 0 || (s->admin_uid != (uid_t) -1 && c->uid == s->admin_uid);
+        c->unix_id = g_strdup_printf("%u@%s", (unsigned) c->uid, s->host);
+        c->items[n++] = (Identity) { "unix", c->unix_id };
+        c->unit_id = c->unit ? join_at(c->unit, s->host) : NULL;
+        if (c->unit_id)
+                c->items[n++] = (Identity) { "unit", c->unit_id };
+        c->items[n] = (Identity) { "super", c->unix_id };
+        c->identities_super = (Identities) { c->items, n + 1 };
+        c->identities = (Identities) { c->items, c->privileged ? n + 1 : n };
+}
+
+void caller_resolved(Caller *c, CallerState state) {
+        assert(c->state == CALLER_RESOLVING);
+        assert(state != CALLER_RESOLVING);
+
+        c->state = state;
+        if (state == CALLER_READY) {
+                if (!c->account)
+                        c->account = account_get(c->server, c->uid);
+                make_identities(c);
+                c->client = member_client_new(c->server->member, &front, c);
+        }
+        if (c->held.length > 0)
+                deferred_schedule(&c->server->later, &c->drain);
+}
+
+/* About how many bytes a message holds: sd-bus does not tell. */
+static uint64_t measure(sd_bus_message *m, unsigned depth) {
+        uint64_t n = 0;
+        const char *contents;
+        char type;
+
+        while (depth > 0 && sd_bus_message_peek_type(m, &type, &contents) > 0) {
+                const void *data;
+                size_t size;
+                union {
+                        const char *string;
+                        uint64_t number;
+                } v;
+
+                if (type == SD_BUS_TYPE_ARRAY && g_str_equal(contents, "y")) {
+                        if (sd_bus_message_read_array(m, 'y', &data, &size) < 0)
+                                break;
+                        n += size;
+                } else if (contents) {
+                        if (sd_bus_message_enter_container(m, type, contents) < 0)
+                                break;
+                        n += 8 + measure(m, depth - 1);
+                        if (sd_bus_message_exit_container(m) < 0)
+                                break;
+                } else {
+                        if (sd_bus_message_read_basic(m, type, &v) < 0)
+                                break;
+                        n += 8;
+                        if (type == SD_BUS_TYPE_STRING || type == SD_BUS_TYPE_OBJECT_PATH || type == SD_BUS_TYPE_SIGNATURE)
+                                n += strlen(v.string);
+                }
+        }
+        return n;
+}
+
+static void caller_enqueue(Caller *c, sd_bus_message *m, Method method) {
+        const ServerLimits *l = &c->server->limits;
+        uint64_t bytes;
+        Held *h;
+
+        (void) sd_bus_message_rewind(m, true);
+        bytes = 512 + measure(m, DEPTH_MAX);
+        if (c->held.length >= l->calls || c->held_bytes + bytes > l->bytes ||
+            c->server->held_bytes + bytes > l->bytes * HELD_TOTAL_FACTOR) {
+                reply_refusal(c->channel, m, CONVENE_LIMIT_EXCEEDED,
+                              "too many calls wait for an earlier one (Calls= and Bytes= in [Limits] of convened.conf)");
+                return;
+        }
+
+        h = g_new0(Held, 1);
+        h->message = sd_bus_message_ref(m);
+        h->method = method;
+        h->bytes = bytes;
+        c->held_bytes += bytes;
+        c->server->held_bytes += bytes;
+        g_queue_push_tail(&c->held, h);
+}
+
+/* Runs the method; true if it wants to be run again later. */
+static bool caller_run(Caller *c, sd_bus_message *m, Method method) {
+        int r;
+
+        if (c->state == CALLER_REFUSED) {
+                reply_refusal(c->channel, m, CONVENE_NO_AUTH, "the bus does not say who you are");
+                return false;
+        }
+        if (c->events_lost) {
+                reply_refusal(c->channel, m, CONVENE_LIMIT_EXCEEDED,
+                              "events for your watches could not be delivered; leave the bus and connect again");
+                return false;
+        }
+
+        r = method(c, m);
+        if (r >= 0)
+                return false;
+        if (r == METHOD_HOLD) {
+                assert(c->holds > 0);
+                return true;
+        }
+        if (r == -E2BIG)
+                reply_refusal(c->channel, m, CONVENE_LIMIT_EXCEEDED, "a list in the arguments is longer than allowed");
+        else
+                reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS, "the arguments cannot be read: %s", g_strerror(-r));
+        return false;
+}
+
+int caller_dispatch(Channel *ch, sd_bus_message *m, Method method) {
+        Caller *c = ch->caller;
+
+        if (!c) {
+                const char *sender = sd_bus_message_get_sender(m);
+
+                if (!sender)
+                        return -EBADMSG;
+                c = caller_get(ch, sender);
+        }
+
+        c->server->counters.calls++;
+        if (c->state == CALLER_RESOLVING && !c->question && !c->lookup)
+                caller_resolve(c);
+        if (c->state == CALLER_RESOLVING || caller_is_held(c) || caller_run(c, m, method))
+                caller_enqueue(c, m, method);
+        return 1;
+}
+
+static void caller_on_drain(void *userdata) {
+        Caller *c = userdata;
+
+        while (c->state != CALLER_RESOLVING && c->holds == 0 && c->held.length > 0) {
+                Held *h = g_queue_pop_head(&c->held);
+
+                (void) sd_bus_message_rewind(h->message, true);
+                if (caller_run(c, h->message, h->method)) {
+                        g_queue_push_head(&c->held, h);
+                        break;
+                }
+                held_free(c, h);
+        }
+        if (c->channel->connection && !caller_is_held(c))
+                connection_resume(c->channel->connection);
+}
+
+void caller_hold(Caller *c) {
+        c->holds++;
+}
+
+void caller_release(Caller *c) {
+        assert(c->holds > 0);
+
+        if (--c->holds == 0)
+                deferred_schedule(&c->server->later, &c->drain);
+}
+
+bool caller_hold_until_answered(Caller *c) {
+        if (c->calls_count == 0)
+                return false;
+        if (!c->barrier) {
+                c->barrier = true;
+                caller_hold(c);
+        }
+        return true;
+}
+
+static void asking_on_answer(void *userdata, bool allowed) {
+        g_autoptr(sd_bus_message) m = NULL;
+        Asking *a = userdata;
+        Caller *c = a->caller;
+        Method method = a->method;
+        const char *action = a->action;
+
+        m = sd_bus_message_ref(a->message);
+        a->question = NULL;
+        asking_free(a);
+        if (!allowed) {
+                reply_refusal(c->channel, m, CONVENE_NO_AUTH, "this needs root or polkit's permission %s", action);
+                return;
+        }
+
+        (void) sd_bus_message_rewind(m, true);
+        c->granted = action;
+        if (caller_run(c, m, method))
+                caller_enqueue(c, m, method);
+        c->granted = NULL;
+}
+
+int caller_authorize(Caller *c, sd_bus_message *m, Method method, const char *action) {
+        Asking *a;
+        int r;
+
+        if (c->privileged || c->granted == action)
+                return 1;
+        if (!c->name || !c->server->polkit) {
+                reply_refusal(c->channel, m, CONVENE_NO_AUTH,
+                              "this needs root, or polkit's permission %s, which is asked for callers of the system bus only",
+                              action);
+                return 0;
+        }
+
+        a = g_new0(Asking, 1);
+        a->caller = c;
+        a->message = sd_bus_message_ref(m);
+        a->method = method;
+        a->action = action;
+        g_queue_push_tail(&c->asking, a);
+        r = polkit_check(c->server->polkit, c->name, action,
+                         sd_bus_message_get_allow_interactive_authorization(m) > 0, asking_on_answer, a, &a->question);
+        if (r == -EINPROGRESS)
+                return r;
+
+        a->question = NULL;
+        asking_free(a);
+        if (r > 0)
+                return 1;
+        if (r == -EBUSY)
+                reply_refusal(c->channel, m, CONVENE_LIMIT_EXCEEDED, "too many questions to polkit are open; try again");
+        else
+                reply_refusal(c->channel, m, CONVENE_NO_AUTH, "this needs root or polkit's permission %s", action);
+        return 0;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the files of this folder share.
+ *
+ *     Channel     one sd_bus we serve: the broker's, or one connection of the local socket
+ *     Caller      one unique name of the broker, or one connection of the local socket; has a MemberClient
+ *     Account     what one uid holds; shared by its callers
+ *     Call        one method call without an answer yet
+ *     OwnedSession  a session this agent answers for, and what ends it
+ */
+
+#include "dbus/server/account.h"
+#include "dbus/server/channel.h"
+#include "dbus/server/deferred.h"
+#include "dbus/server/server.h"
+
+typedef struct ServerCounters {
+        uint64_t calls, errors, events, limits_reached, connections_opened, connections_refused, connections_cut,
+                 callers_seen, attach_refused;
+} ServerCounters;
+
+struct Server {
+        sd_event *event;
+        Member *member;
+        Units *units;
+        Polkit *polkit;
+        FdStore *fds;
+        ServerAgent agent;
+        ServerLimits limits;
+        char *host;
+        uint32_t timeout_min_msec, timeout_max_msec, timeout_default_msec;
+        uid_t admin_uid;
+
+        Channel *bus;                   /* the broker; NULL: none */
+        DeferredQueue later;
+        Deferred emit;                  /* PropertiesChanged of the ensemble and the agent */
+        unsigned emit_what;             /* ServerChange bits */
+        sd_event_source *zxid_timer;
+        Zxid zxid_emitted;
+
+        GHashTable *accounts;           /* uid -> Account, borrowed */
+        MemberClient *client;           /* requests that outlive their caller: opening and closing sessions */
+        Identity identities[2];         /* the agent's own: host, super */
+        uint64_t held_bytes;            /* in calls that wait for their callers to be known */
+
+        /* owners.c, open.c, recover.c */
+        GHashTable *owned;              /* session -> OwnedSession */
+        sd_event_source *retry_timer;
+        char bus_id[33];                /* "": not known yet */
+        GQueue deliveries;              /* outcomes on their way to whoever had a session opened */
+
+        /* socket.c */
+        GQueue listeners;
+        GQueue connections;
+        uint64_t next_connection;
+        sd_id128_t socket_id;           /* what the local socket calls its server */
+
+        struct Call *detached;          /* calls that no caller waits for, or whose answer must be heard anyway */
+        struct Call *free_calls;
+        unsigned free_calls_count;
+        struct Call *submitting;        /* being given to the member; NULL once it is answered */
+        ServerCounters counters;
+};
+
+typedef enum ServerChange {
+        SERVER_CHANGED_ROLE = 1,
+        SERVER_CHANGED_ZXID = 2,
+        SERVER_CHANGED_PROBLEMS = 4,
+} ServerChange;

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Server
+ *
+ * The bus front: org.convene1 on the system bus and, without a broker in between, on the local socket; the same vtables on
+ * both.  It decodes calls, knows who calls, submits to the member, encodes answers.  It decides nothing about the tree.
+ */
+
+#include <systemd/sd-bus.h>
+#include <systemd/sd-event.h>
+
+#include "agent/host/fdstore.h"
+#include "agent/host/polkit.h"
+#include "agent/host/units.h"
+#include "agent/member/member.h"
+
+typedef struct Server Server;
+
+/* Per-uid bounds (agent/base/limits.h names the defaults). */
+typedef struct ServerLimits {
+        uint32_t sessions, ephemerals, watches, calls, connections;
+        uint64_t bytes;
+} ServerLimits;
+
+/* What main knows and the bus shows; all called on the event loop. */
+typedef struct ServerAgent {
+        /* Adds the agent's own numbers to Statistics.Get. */
+        void (*statistics)(void *userdata, void (*add)(void *sink, const char *name, uint64_t value), void *sink);
+        /* Problems as sentences, NULL-terminated, owned by the caller (g_strfreev). */
+        char **(*problems)(void *userdata);
+        /* Starts a checkpoint; `done` is called once. */
+        void (*checkpoint)(void *userdata, void (*done)(void *sink, int error, Zxid zxid), void *sink);
+        /* Calls `each` for every declared presence of a running unit. */
+        void (*presences)(void *userdata,
+                          void (*each)(void *sink, const char *unit, const char *invocation, const char *path,
+                                       uint64_t session, const char *error),
+                          void *sink);
+        /* A user has reached a limit (its key in convened.conf and its value); at most once a minute and user.  May be NULL. */
+        void (*limit_reached)(void *userdata, uid_t uid, const char *key, uint64_t value);
+        void *userdata;
+} ServerAgent;
+
+typedef struct ServerOptions {
+        const char *host;               /* this host's name, copied */
+        ServerLimits limits;
+        uint32_t session_timeout_min_msec, session_timeout_max_msec, session_timeout_default_msec;
+        uid_t admin_uid;                /* besides root: the agent's own user outside the system ((uid_t) -1: none) */
+} ServerOptions;
+
+Server *server_new(sd_event *event, Member *member, Units *units, Polkit *polkit, FdStore *fds,
+                   const ServerOptions *options, const ServerAgent *agent);
+Server *server_free(Server *s);
+void server_set_limits(Server *s, const ServerLimits *limits);  /* reload */
+
+/* Serves on the system bus; the name is requested by the caller after the member serves.  NULL: the bus is gone: every
+ * caller on it has left.  The server takes its own reference. */
+int server_set_bus(Server *s, sd_bus *bus);
+
+/* Serves on a listening AF_UNIX socket, which now belongs to the server. */
+int server_listen(Server *s, int fd);
+
+/* From the member's driver and from main. */
+void server_on_session_ended(Server *s, uint64_t session, bool expired);
+void server_on_role_changed(Server *s);
+void server_on_problems_changed(Server *s);
+
+/* After start-up, once: sessions of this member found in the tree are bound to their owners again (unit runs by InvocationID,
+ * connections by name owner, descriptors from the fd store, the host's are kept) or closed if those ended meanwhile (DESIGN 2.7).
+ * Call when the member has begun to serve. */
+void server_recover_owners(Server *s);
+
+/*
+ * Sessions on behalf of units, for declared presence: the server opens and closes them like those of callers.
+ */
+/* Calls `opened` once with status and id.  When the unit's run ends the session is closed by the server. */
+void server_open_unit_session(Server *s, const UnitFacts *run, uint32_t timeout_msec,
+                              void (*opened)(void *userdata, ConveneStatus status, uint64_t session), void *userdata);
