@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Broker
+ */
+
+#include "agent/main/broker.h"
+
+#include <string.h>
+#include <time.h>
+
+#include <glib.h>
+
+#include "agent/main/journal.h"
+
+#define RETRY_USEC UINT64_C(1000000)
+#define NAME "org.convene1"
+
+struct Broker {
+        sd_event *event;
+        char *address;
+        BrokerListener listener;
+        sd_bus *bus;
+        sd_event_source *retry;
+        bool want_name, has_name, complained;
+};
+
+static int connect_now(Broker *b);
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        return connect_now(userdata);
+}
+
+static int retry_later(Broker *b) {
+        (void) sd_event_source_set_time_relative(b->retry, RETRY_USEC);
+        return sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
+}
+
+static void lose(Broker *b) {
+        if (!b->bus)
+                return;
+
+        b->has_name = false;
+        b->listener.changed(b->listener.userdata, NULL);
+        (void) sd_bus_detach_event(b->bus);
+        b->bus = sd_bus_close_unref(b->bus);
+}
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Broker *b = userdata;
+
+        if (!b->complained)
+                b->listener.named(b->listener.userdata, "the connection to the system bus is lost");
+        b->complained = true;
+        lose(b);
+        return retry_later(b);
+}
+
+static int on_named(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Broker *b = userdata;
+        const sd_bus_error *e = sd_bus_message_get_error(m);
+        uint32_t code = 0;
+
+        if (e) {
+                g_autofree char *problem = g_strdup_printf("the bus name " NAME " cannot be had: %s", e->message);
+
+                b->listener.named(b->listener.userdata, problem);
+                return 0;
+        }
+
+        if (sd_bus_message_read(m, "u", &code) < 0 || (code != 1 && code != 4)) {
+                b->listener.named(b->listener.userdata, "the bus name " NAME " belongs to somebody else");
+                return 0;
+        }
+
+        b->has_name = true;
+        b->listener.named(b->listener.userdata, NULL);
+        return 0;
+}
+
+static int ask_for_name(Broker *b) {
+        if (!b->bus || !b->want_name || b->has_name)
+                return 0;
+
+        return sd_bus_request_name_async(b->bus, NULL, NAME, 0, on_named, b);
+}
+
+static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Broker *b = userdata;
+
+        if (b->complained)
+                journal(LOG_NOTICE, NULL, "Connected to the system bus again");
+        b->complained = false;
+        b->listener.changed(b->listener.userdata, b->bus);
+        return ask_for_name(b);
+}
+
+static int open_bus(Broker *b) {
+        int r;
+
+        r = sd_bus_new(&b->bus);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_address(b->bus, b->address);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_bus_client(b->bus, true);
+        if (r < 0)
+                return r;
+        r = sd_bus_set_connected_signal(b->bus, true);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal_async(b->bus, NULL, NULL, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+                                      "Connected", on_connected, NULL, b);
+        if (r < 0)
+                return r;
+        r = sd_bus_match_signal_async(b->bus, NULL, NULL, "/org/freedesktop/DBus/Local", "org.freedesktop.DBus.Local",
+                                      "Disconnected", on_disconnected, NULL, b);
+        if (r < 0)
+                return r;
+        r = sd_bus_attach_event(b->bus, b->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0)
+                return r;
+
+        return sd_bus_start(b->bus);
+}
+
+static int connect_now(Broker *b) {
+        int r = open_bus(b);
+
+        if (r >= 0)
+                return 0;
+
+        if (!b->complained) {
+                g_autofree char *problem = g_strdup_printf("cannot connect to the system bus: %s", strerror(-r));
+
+                b->listener.named(b->listener.userdata, problem);
+        }
+        b->complained = true;
+        if (b->bus) {
+                (void) sd_bus_detach_event(b->bus);
+                b->bus = sd_bus_close_unref(b->bus);
+        }
+        return retry_later(b);
+}
+
+Broker *broker_new(sd_event *event, const char *address, const BrokerListener *listener) {
+        Broker *b = g_new0(Broker, 1);
+
+        b->event = sd_event_ref(event);
+        b->address = g_strdup(address ?: g_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket");
+        b->listener = *listener;
+        if (sd_event_add_time_relative(event, &b->retry, CLOCK_MONOTONIC, 0, 0, on_retry, b) < 0)
+                g_error("cannot add a timer to the event loop");
+        return b;
+}
+
+Broker *broker_free(Broker *b) {
+        if (!b)
+                return NULL;
+
+        if (b->bus) {
+                (void) sd_bus_flush(b->bus);
+                lose(b);
+        }
+        sd_event_source_unref(b->retry);
+        sd_event_unref(b->event);
+        g_free(b->address);
+        g_free(b);
+        return NULL;
+}
+
+void broker_request_name(Broker *b) {
+        b->want_name = true;
+        (void) ask_for_name(b);
+}
+
+bool broker_has_name(const Broker *b) {
+        return b->has_name;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Conf
+ *
+ * convened.conf(5): one key file, then drop-ins in the order of their names; a later value wins.  Every mistake is an
+ * error that names file, key and value, and the agent does not start (or, on reload, keeps what it had).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <glib.h>
+
+#include "dbus/server/server.h"
+
+typedef struct Conf {
+        char *name;                     /* [Agent] Name=; NULL: the host name */
+        char *data;                     /* [Agent] Data= */
+        uint64_t segment_bytes, keep_log_bytes;
+        uint64_t checkpoint_changes, checkpoint_log_bytes;
+        uint32_t timeout_min_msec, timeout_max_msec, timeout_default_msec;
+        ServerLimits limits;
+        uint32_t reap_interval_msec, reap_max;
+} Conf;
+
+#define CONF_FILE "/etc/convene/convened.conf"
+
+/* Reads `file` (NULL: CONF_FILE, which may be missing) and, for CONF_FILE, convened.conf.d/ in /etc/convene, /run/convene and
+ * /usr/lib/convene (the same name in an earlier one hides the later).  Returns false with a sentence in *ret_error. */
+bool conf_load(const char *file, Conf *ret, char **ret_error);
+void conf_done(Conf *c);
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Conf, conf_done)

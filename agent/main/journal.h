@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Journal
+ *
+ * Where the agent says what happens: the journal under systemd, standard error elsewhere.  One failure, one message,
+ * ending in its consequence.
+ */
+
+#include <syslog.h>
+
+#include <glib.h>
+
+/* `message_id`: one of agent/base/messages.h, or NULL.  `fields`: further NULL-terminated "NAME=value" strings, or NULL. */
+void journal_send(int priority, const char *message_id, const char *const *fields, const char *format, ...)
+        G_GNUC_PRINTF(4, 5);
+
+#define journal(priority, message_id, ...) journal_send(priority, message_id, NULL, __VA_ARGS__)

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * convened: the command line
+ */
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <glib.h>
+
+#include "agent/main/agent.h"
+
+static int check_conf(const char *file) {
+        g_auto(Conf) conf = { 0 };
+        g_autofree char *error = NULL;
+
+        if (!conf_load(file, &conf, &error)) {
+                fprintf(stderr, "convened: %s\n", error);
+                return AGENT_EXIT_CONFIGURATION;
+        }
+
+        puts("The configuration is in order.");
+        return AGENT_EXIT_OK;
+}
+
+int main(int argc, char *argv[]) {
+        g_autofree char *conf_file = NULL, *data = NULL, *socket = NULL, *bus_address = NULL, *pid_file = NULL;
+        gboolean no_system_bus = FALSE, print_ready = FALSE, accept_loss = FALSE, check = FALSE, version = FALSE;
+        const GOptionEntry entries[] = {
+                { "config", 0, 0, G_OPTION_ARG_FILENAME, &conf_file, "Read FILE instead of " CONF_FILE, "FILE" },
+                { "check-config", 0, 0, G_OPTION_ARG_NONE, &check, "Check the configuration and exit", NULL },
+                { "data", 0, 0, G_OPTION_ARG_FILENAME, &data, "Keep the store in DIR", "DIR" },
+                { "socket", 0, 0, G_OPTION_ARG_FILENAME, &socket, "Make and serve the local socket PATH", "PATH" },
+                { "no-system-bus", 0, 0, G_OPTION_ARG_NONE, &no_system_bus, "Do not connect to the system bus", NULL },
+                { "bus-address", 0, 0, G_OPTION_ARG_STRING, &bus_address, "Use this bus as the system bus", "ADDRESS" },
+                { "pid-file", 0, 0, G_OPTION_ARG_FILENAME, &pid_file, "Write the process id to FILE", "FILE" },
+                { "print-ready", 0, 0, G_OPTION_ARG_NONE, &print_ready, "Print a line when serving", NULL },
+                { "accept-loss", 0, 0, G_OPTION_ARG_NONE, &accept_loss,
+                  "Go on with what is left of a damaged store, once", NULL },
+                { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Show the version and exit", NULL },
+                { NULL },
+        };
+        g_autoptr(GOptionContext) context = g_option_context_new("- convene's agent, see convened(8)");
+        g_autoptr(GError) error = NULL;
+
+        g_option_context_add_main_entries(context, entries, NULL);
+        if (!g_option_context_parse(context, &argc, &argv, &error)) {
+                fprintf(stderr, "convened: %s\n", error->message);
+                return AGENT_EXIT_USAGE;
+        }
+        if (argc > 1) {
+                fprintf(stderr, "convened: unexpected argument '%s'\n", argv[1]);
+                return AGENT_EXIT_USAGE;
+        }
+        if (version) {
+                puts("convened " CONVENE_VERSION);
+                return AGENT_EXIT_OK;
+        }
+        if (check)
+                return check_conf(conf_file);
+
+        return agent_run(&(AgentOptions) {
+                .conf_file = conf_file,
+                .data = data,
+                .socket = socket,
+                .bus_address = bus_address,
+                .pid_file = pid_file,
+                .no_system_bus = no_system_bus,
+                .print_ready = print_ready,
+                .accept_loss = accept_loss,
+        });
+}

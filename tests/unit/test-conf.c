@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Conf: defaults, every kind of value, and that each mistake names file, key and value
+ */
+
+#include <string.h>
+#include <unistd.h>
+
+#include <glib.h>
+
+#include "agent/main/conf.h"
+
+static char *write_conf(const char *text) {
+        char *path = NULL;
+        int fd = g_file_open_tmp("convened-XXXXXX.conf", &path, NULL);
+
+        g_assert_cmpint(fd, >=, 0);
+        close(fd);
+        g_assert_true(g_file_set_contents(path, text, -1, NULL));
+        return path;
+}
+
+static void test_defaults(void) {
+        g_autofree char *path = write_conf("# nothing\n"), *error = NULL;
+        g_auto(Conf) c = { 0 };
+
+        g_assert_true(conf_load(path, &c, &error));
+        g_assert_cmpstr(c.data, ==, "/var/lib/convene");
+        g_assert_null(c.name);
+        g_assert_cmpuint(c.segment_bytes, ==, 64 << 20);
+        g_assert_cmpuint(c.timeout_default_msec, ==, 10000);
+        g_assert_cmpuint(c.limits.watches, ==, 10000);
+        unlink(path);
+}
+
+static void test_values(void) {
+        g_autofree char *error = NULL;
+        g_autofree char *path = write_conf("[Agent]\nName=web1\nData=/srv/c\n[Store]\nSegmentSize=16M\nKeepLog=1G\n"
+                                           "CheckpointChanges=5000\n[Session]\nTimeoutMin=1500ms\nTimeoutMax=2h\n"
+                                           "TimeoutDefault=30\n[Limits]\nWatches = 7\nBytes=8M\n[Tree]\nReapInterval=1min\n"
+                                           "X-Note=free text\n[X-Mine]\nAny=thing\n");
+        g_auto(Conf) c = { 0 };
+
+        g_assert_true(conf_load(path, &c, &error));
+        g_assert_cmpstr(c.name, ==, "web1");
+        g_assert_cmpstr(c.data, ==, "/srv/c");
+        g_assert_cmpuint(c.segment_bytes, ==, 16 << 20);
+        g_assert_cmpuint(c.keep_log_bytes, ==, 1 << 30);
+        g_assert_cmpuint(c.checkpoint_changes, ==, 5000);
+        g_assert_cmpuint(c.timeout_min_msec, ==, 1500);
+        g_assert_cmpuint(c.timeout_max_msec, ==, 7200000);
+        g_assert_cmpuint(c.timeout_default_msec, ==, 30000);
+        g_assert_cmpuint(c.limits.watches, ==, 7);
+        g_assert_cmpuint(c.limits.bytes, ==, 8 << 20);
+        g_assert_cmpuint(c.reap_interval_msec, ==, 60000);
+        unlink(path);
+}
+
+static void test_mistakes(void) {
+        static const struct {
+                const char *text, *key, *value;
+        } cases[] = {
+                { "[Store]\nSegmentSize=1M\n", "[Store] SegmentSize=", "1M" },
+                { "[Store]\nSegmentSize=64Q\n", "[Store] SegmentSize=", "64Q" },
+                { "[Store]\nSegmentSize=99999999999999999999\n", "[Store] SegmentSize=", "9999" },
+                { "[Store]\nKeepLog=18446744073709551615T\n", "[Store] KeepLog=", "T" },
+                { "[Store]\nSegmentsize=64M\n", "[Store] Segmentsize=", "64M" },
+                { "[Session]\nTimeoutMin=soon\n", "[Session] TimeoutMin=", "soon" },
+                { "[Session]\nTimeoutMin=-5s\n", "[Session] TimeoutMin=", "-5s" },
+                { "[Session]\nTimeoutMin=10s\nTimeoutDefault=5s\n", "TimeoutDefault=", "5000" },
+                { "[Limits]\nWatches=0\n", "[Limits] Watches=", "0" },
+                { "[Limits]\nWatches=1.5\n", "[Limits] Watches=", "1.5" },
+                { "[Limts]\nWatches=5\n", "[Limts] Watches=", "5" },
+                { "[Agent]\nName=\n", "[Agent] Name=", "empty" },
+                { "[Agent]\nName=a\\qb\n", "[Agent] Name=", "escape" },
+                { "Watches=5\n", "", "" },
+                { "[Limits\n", "", "" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *path = write_conf(cases[i].text), *error = NULL;
+                g_auto(Conf) c = { 0 };
+
+                g_assert_false(conf_load(path, &c, &error));
+                g_assert_nonnull(error);
+                if (!strstr(error, cases[i].key) || !strstr(error, cases[i].value) ||
+                    (!g_str_has_prefix(cases[i].key, "TimeoutDefault") && !strstr(error, path)))
+                        g_error("case %zu: the message does not name file, key and value: %s", i, error);
+                unlink(path);
+        }
+}
+
+static void test_missing(void) {
+        g_autofree char *error = NULL;
+        g_auto(Conf) c = { 0 };
+
+        g_assert_false(conf_load("/nonexistent/convened.conf", &c, &error));
+        g_assert_nonnull(strstr(error, "/nonexistent/convened.conf"));
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/conf/defaults", test_defaults);
+        g_test_add_func("/conf/values", test_values);
+        g_test_add_func("/conf/mistakes", test_mistakes);
+        g_test_add_func("/conf/missing", test_missing);
+        return g_test_run();
+}
