@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Agent status
+ *
+ * The properties of org.convene1.Agent and org.convene1.Ensemble.
+ */
+
+#include "dbus/ctl/connection.h"
+#include "dbus/ctl/json.h"
+
+typedef struct MemberFacts {
+        uint32_t sid;
+        char *name, *role, *address, *disk_id;
+} MemberFacts;
+
+typedef struct AgentStatus {
+        /* org.convene1.Agent */
+        char *version, *host;
+        bool space_available;
+        char **problems;
+
+        /* org.convene1.Ensemble */
+        char *role, *cluster_id;
+        uint32_t epoch, leader, member;
+        Zxid zxid;
+        bool serving;
+        uint64_t role_since_usec;       /* CLOCK_BOOTTIME */
+        GPtrArray *members;             /* MemberFacts */
+        uint64_t last, committed, applied, durable;
+} AgentStatus;
+
+void agent_status_done(AgentStatus *s);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AgentStatus, agent_status_done)
+
+/* *ret must be {} or read before. */
+ExitStatus agent_status_read(Ctl *c, AgentStatus *ret);
+
+/* Takes an a{sv} of properties, e.g. of PropertiesChanged, at the message's position.  Negative errno if it is none. */
+int agent_status_take(AgentStatus *s, sd_bus_message *m);
+
+/* A member's name, or its number for one that is no member (any more).  Owned by the caller. */
+char *agent_status_member_name(const AgentStatus *s, uint32_t sid);
+JsonObject *member_to_json(const AgentStatus *s, const MemberFacts *m);

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Command
+ */
+
+#include "dbus/ctl/command.h"
+
+#include <string.h>
+
+#define O(id) OPTION_BIT(OPTION_##id)
+#define READ (O(SUPER) | O(LINEARIZABLE))
+
+static const Command table[] = {
+        { "get", NULL, "PATH", "Print a znode's data", "Tree",
+          .options = READ, 1, 1, { ARGUMENT_PATH }, .run = cmd_get },
+        { "set", NULL, "PATH DATA|-", "Replace a znode's data", NULL,
+          O(SUPER) | O(IF_VERSION) | O(IF_CZXID) | O(NULL), 1, 2, { ARGUMENT_PATH, ARGUMENT_OTHER }, .run = cmd_set },
+        { "create", NULL, "PATH [DATA|-] [-- COMMAND...]", "Make a znode and print its path", NULL,
+          O(SUPER) | O(EPHEMERAL) | O(SEQUENTIAL) | O(CONTAINER) | O(TTL) | O(PARENTS) | O(NULL) | O(ACL) | O(UNIT) |
+          O(SESSION_TIMEOUT),
+          1, 2, { ARGUMENT_PATH, ARGUMENT_OTHER }, .runs_command = true, .run = cmd_create },
+        { "delete", NULL, "PATH...", "Delete znodes", NULL,
+          O(SUPER) | O(RECURSIVE) | O(IF_VERSION) | O(IF_CZXID), 1, ARGUMENTS_MANY, { ARGUMENT_PATH, ARGUMENT_PATH },
+          .run = cmd_delete },
+        { "ls", NULL, "[PATH]", "List a znode's children", NULL,
+          READ | O(RECURSIVE) | O(LONG), 0, 1, { ARGUMENT_PATH }, .run = cmd_ls },
+        { "tree", NULL, "[PATH]", "Draw everything below a znode", NULL,
+          READ | O(DEPTH) | O(WITH_DATA), 0, 1, { ARGUMENT_PATH }, .run = cmd_tree },
+        { "stat", NULL, "PATH...", "Show the facts about znodes", NULL,
+          READ, 1, ARGUMENTS_MANY, { ARGUMENT_PATH, ARGUMENT_PATH }, .run = cmd_stat },
+        { "acl", NULL, "PATH [SCHEME:ID:PERMS...]", "Show or replace a znode's ACL", NULL,
+          READ | O(IF_VERSION), 1, ARGUMENTS_MANY, { ARGUMENT_PATH, ARGUMENT_OTHER }, .run = cmd_acl },
+        { "quota", NULL, "PATH [none|LIMIT=N...]", "Show, set or remove the quota of a subtree", NULL,
+          O(SUPER), 1, 5, { ARGUMENT_PATH, ARGUMENT_OTHER }, .run = cmd_quota },
+        { "multi", NULL, "[FILE|-]", "Do what a JSON array says, all or nothing", NULL,
+          O(SUPER) | O(LINEARIZABLE), 0, 1, { ARGUMENT_FILE }, .run = cmd_multi },
+        { "watch", NULL, "PATH", "Follow changes, one line each", NULL,
+          O(SUPER) | O(RECURSIVE) | O(SINCE) | O(COUNT), 1, 1, { ARGUMENT_PATH }, .run = cmd_watch },
+
+        { "sessions", "list", "", "List sessions and what they live and die with", "Sessions",
+          0, 0, 0, {}, .run = cmd_sessions_list },
+        { "sessions", "show", "ID...", "Show the facts about sessions", NULL,
+          0, 1, ARGUMENTS_MANY, { ARGUMENT_SESSION, ARGUMENT_SESSION }, .run = cmd_sessions_show },
+        { "sessions", "close", "ID...", "End sessions; their ephemerals vanish", NULL,
+          0, 1, ARGUMENTS_MANY, { ARGUMENT_SESSION, ARGUMENT_SESSION }, .run = cmd_sessions_close },
+        { "presence", "list", "", "List units that are in the tree while they run", NULL,
+          0, 0, 0, {}, .run = cmd_presence_list },
+        { "presence", "show", "[UNIT...]", "Show presence files as they are merged", NULL,
+          O(ROOT), 0, ARGUMENTS_MANY, { ARGUMENT_PRESENCE, ARGUMENT_PRESENCE }, .run = cmd_presence_show },
+        { "presence", "enable", "UNIT", "Put a unit into the tree while it runs", NULL,
+          O(PATH) | O(DATA) | O(ACL) | O(SESSION_TIMEOUT) | O(ROOT) | O(NO_RELOAD), 1, 1, {},
+          .run = cmd_presence_enable },
+        { "presence", "disable", "UNIT...", "Undo that", NULL,
+          O(ROOT) | O(NO_RELOAD), 1, ARGUMENTS_MANY, { ARGUMENT_PRESENCE, ARGUMENT_PRESENCE },
+          .run = cmd_presence_disable },
+
+        { "status", NULL, "", "Show how the agent and the ensemble are", "Agent and ensemble",
+          0, 0, 0, {}, .run = cmd_status },
+        { "monitor", NULL, "", "Follow roles, sessions and every change of the tree", NULL,
+          O(SUPER) | O(COUNT), 0, 0, {}, .run = cmd_monitor },
+        { "member", "list", "", "List the members of the ensemble", NULL, 0, 0, 0, {}, .run = cmd_member_list },
+        { "member", "show", "NAME...", "Show the facts about members", NULL,
+          0, 1, ARGUMENTS_MANY, { ARGUMENT_MEMBER, ARGUMENT_MEMBER }, .run = cmd_member_show },
+        { "statistics", NULL, "[PATTERN...]", "Show the agent's counters and gauges", NULL,
+          0, 0, ARGUMENTS_MANY, {}, .run = cmd_statistics },
+        { "sync", NULL, "", "Wait until the agent shows every acknowledged change; print the zxid", NULL,
+          0, 0, 0, {}, .run = cmd_sync },
+        { "whoami", NULL, "", "Show the identities that ACLs are judged by", NULL, 0, 0, 0, {}, .run = cmd_whoami },
+        { "ping", NULL, "", "Check that the agent answers and serves", NULL, O(COUNT), 0, 0, {}, .run = cmd_ping },
+        { "checkpoint", NULL, "", "Have the agent write a checkpoint now", NULL, 0, 0, 0, {}, .run = cmd_checkpoint },
+};
+
+static const Command complete = {
+        "__complete", NULL, "INDEX WORD...", "", NULL, 0, 1, ARGUMENTS_MANY, {}, .run = cmd_complete,
+};
+
+const Command *command_at(unsigned i) {
+        return i < G_N_ELEMENTS(table) ? &table[i] : NULL;
+}
+
+const Command *command_find(char **words, unsigned words_count, unsigned *ret_words) {
+        const Command *first = NULL;
+
+        *ret_words = 1;
+        if (words_count == 0)
+                return NULL;
+        if (g_str_equal(words[0], complete.name))
+                return &complete;
+
+        for (size_t i = 0; i < G_N_ELEMENTS(table); i++) {
+                if (!g_str_equal(table[i].name, words[0]))
+                        continue;
+                if (!first)
+                        first = &table[i];
+                if (table[i].verb && words_count > 1 && g_str_equal(table[i].verb, words[1])) {
+                        *ret_words = 2;
+                        return &table[i];
+                }
+        }
+
+        /* a second word that is no verb is a mistake, not an argument of the first row */
+        if (first && first->verb && words_count > 1)
+                return NULL;
+        return first;
+}
+
+bool command_takes_option(const Command *command, OptionId option) {
+        return option < _OPTION_COMMON_MAX || (command->options & OPTION_BIT(option)) != 0;
+}

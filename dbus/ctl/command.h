@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Command
+ *
+ * Every command, in one table: it drives dispatch, usage, completion and the check of the man page.
+ */
+
+#include "dbus/ctl/connection.h"
+
+/* What completion offers for an argument. */
+typedef enum ArgumentKind {
+        ARGUMENT_OTHER,
+        ARGUMENT_PATH,
+        ARGUMENT_FILE,
+        ARGUMENT_SESSION,
+        ARGUMENT_MEMBER,
+        ARGUMENT_PRESENCE,              /* a unit that has one */
+} ArgumentKind;
+
+#define ARGUMENTS_MANY UINT_MAX
+
+typedef struct Command {
+        const char *name;
+        const char *verb;               /* second word, or NULL; without one the first row of a name is meant */
+        const char *usage;              /* arguments, as help shows them */
+        const char *help;
+        const char *heading;            /* of the group this row begins, or NULL */
+        uint64_t options;               /* OPTION_BIT()s beside the common ones */
+        unsigned arguments_min, arguments_max;
+        ArgumentKind arguments[2];      /* the last one for all that follow */
+        bool runs_command;              /* "-- COMMAND": otherwise what follows "--" is arguments */
+        ExitStatus (*run)(Ctl *c, char **arguments, unsigned arguments_count);
+} Command;
+
+/* NULL beyond the last. */
+const Command *command_at(unsigned i);
+/* The row meant by these words; *ret_words: how many of them name it (1 or 2).  NULL if there is none. */
+const Command *command_find(char **words, unsigned words_count, unsigned *ret_words);
+bool command_takes_option(const Command *command, OptionId option);
+
+/* cmd-tree.c */
+ExitStatus cmd_get(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_set(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_create(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_delete(Ctl *c, char **arguments, unsigned count);
+/* cmd-list.c */
+ExitStatus cmd_ls(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_tree(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_stat(Ctl *c, char **arguments, unsigned count);
+/* cmd-acl.c */
+ExitStatus cmd_acl(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_whoami(Ctl *c, char **arguments, unsigned count);
+/* cmd-quota.c */
+ExitStatus cmd_quota(Ctl *c, char **arguments, unsigned count);
+/* cmd-multi.c */
+ExitStatus cmd_multi(Ctl *c, char **arguments, unsigned count);
+/* cmd-watch.c */
+ExitStatus cmd_watch(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_monitor(Ctl *c, char **arguments, unsigned count);
+/* cmd-session.c */
+ExitStatus cmd_sessions_list(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_sessions_show(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_sessions_close(Ctl *c, char **arguments, unsigned count);
+/* cmd-presence.c */
+ExitStatus cmd_presence_list(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_presence_show(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_presence_enable(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_presence_disable(Ctl *c, char **arguments, unsigned count);
+/* cmd-status.c */
+ExitStatus cmd_status(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_list(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_show(Ctl *c, char **arguments, unsigned count);
+/* cmd-agent.c */
+ExitStatus cmd_statistics(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_sync(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_ping(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_checkpoint(Ctl *c, char **arguments, unsigned count);
+/* complete.c */
+ExitStatus cmd_complete(Ctl *c, char **arguments, unsigned count);
