@@ -59,8 +59,8 @@ static void test_create_order(void) {
         /* mode, ttl, ephemeral without session: before path and ACL */
         g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_CREATE, .path = "x", .mode = 99 }), ==,
                         CONVENE_BAD_ARGUMENTS);
-        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_CREATE, .path = "/a", .mode = CREATE_TTL, .acl = acl_open }),
-                        ==, CONVENE_BAD_ARGUMENTS);
+        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_CREATE, .path = "/a", .mode = CREATE_TTL }), ==,
+                        CONVENE_BAD_ARGUMENTS);
         g_assert_cmpint(create_mode(&f, "/a", CREATE_EPHEMERAL, 0), ==, CONVENE_BAD_ARGUMENTS);
         /* a '/', before the ACL */
         g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_CREATE, .path = "a" }), ==, CONVENE_BAD_ARGUMENTS);
@@ -74,7 +74,8 @@ static void test_create_order(void) {
         g_assert_cmpint(create(&f, "//b", ""), ==, CONVENE_BAD_ARGUMENTS);
         g_assert_cmpint(create(&f, "/", ""), ==, CONVENE_NODE_EXISTS);
         /* permission, before the form of the path and existence */
-        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_CREATE, .path = "/closed", .acl = acl_read }), ==, CONVENE_OK);
+        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_CREATE, .path = "/closed", .acl = acl_read }), ==,
+                        CONVENE_OK);
         g_assert_cmpint(create(&f, "/closed/..", ""), ==, CONVENE_NO_AUTH);
         g_assert_cmpint(create(&f, "/zookeeper/quota", ""), ==, CONVENE_NO_AUTH);
         /* the form, before existence; existence, before an ephemeral parent */
@@ -172,10 +173,11 @@ static void test_versions(void) {
         r.czxid = 0;
         g_assert_cmpint(apply(&f, &r), ==, CONVENE_NOT_EMPTY);
         g_assert_cmpint(erase(&f, "/a/none"), ==, CONVENE_NO_NODE);
-        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_SET_ACL, .path = "/a", .acl = acl_read, .version = 1 }), ==,
-                        CONVENE_BAD_VERSION);
+        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_SET_ACL, .path = "/a", .acl = acl_read,
+                              .version = 1 }), ==, CONVENE_BAD_VERSION);
         g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_SET_ACL, .path = "/a", .acl = acl_read }), ==, CONVENE_OK);
-        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_DELETE, .path = "/a/b", .version = 9 }), ==, CONVENE_NO_AUTH);
+        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_DELETE, .path = "/a/b", .version = 9 }), ==,
+                        CONVENE_NO_AUTH);
         fixture_done(&f);
 }
 
@@ -202,12 +204,12 @@ static void test_permissions(void) {
         Request r;
 
         fixture_init(&f);
-        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_CREATE, .path = "/p", .acl = acl_alice, .caller = alice }), ==,
-                        CONVENE_OK);
+        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_CREATE, .path = "/p", .acl = acl_alice,
+                              .caller = alice }), ==, CONVENE_OK);
         g_assert_cmpint(create(&f, "/p/x", ""), ==, CONVENE_NO_AUTH);
         g_assert_cmpint(set(&f, "/p", ""), ==, CONVENE_NO_AUTH);
-        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_SET_ACL, .path = "/p", .acl = acl_open, .version = 5 }), ==,
-                        CONVENE_NO_AUTH);
+        g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_SET_ACL, .path = "/p", .acl = acl_open,
+                              .version = 5 }), ==, CONVENE_NO_AUTH);
         g_assert_cmpint(multi(&f, &(Request) OP_CHECK("/p", 9), 1), ==, CONVENE_NO_AUTH);
         g_assert_cmpint(ask(&f, &(Request) { .op = REQUEST_EXISTS, .path = "/p" }), ==, CONVENE_NO_AUTH);
         g_assert_cmpint(ask(&f, &(Request) { .op = REQUEST_EXISTS, .path = "/nope" }), ==, CONVENE_NO_NODE);
@@ -223,7 +225,7 @@ static void test_permissions(void) {
         g_assert_cmpint(ask(&f, &r), ==, CONVENE_OK);
 
         /* Who may read but not administrate sees no hash. */
-        AclEntry both[] = { { PERMISSION_ALL, { "digest", "alice:hash" } }, { PERMISSION_READ, { "world", "anyone" } } };
+        AclEntry both[] = { alice_entry, read_entry };
         g_assert_cmpint(apply(&f, &(Request) { .op = REQUEST_SET_ACL, .path = "/p", .acl = { both, 2 }, .version = 0,
                               .caller = alice }), ==, CONVENE_OK);
         r.caller = (Identities) { 0 };
@@ -265,6 +267,8 @@ static void test_multi(void) {
 
 static void test_multi_rollback(void) {
         Fixture f;
+        const TreeRow *rows;
+        unsigned rows_count;
         uint64_t dirty;
         Hash128 digest;
         Stat s;
@@ -274,15 +278,11 @@ static void test_multi_rollback(void) {
         g_assert_cmpint(create(&f, "/m/old", "old"), ==, CONVENE_OK);
         g_assert_cmpint(create_mode(&f, "/c", CREATE_CONTAINER, 0), ==, CONVENE_OK);
 
-        for (const TreeRow *rows = NULL; !tree_checkpoint_is_active(f.tree) && !rows;) {
-                unsigned n;
-
-                tree_checkpoint_begin(f.tree, false);
-                while (tree_checkpoint_next(f.tree, 100, &rows, &n))
-                        ;
-                rows = (const TreeRow *) 1;
-        }
+        tree_checkpoint_begin(f.tree, /* full= */ false);
+        while (tree_checkpoint_next(f.tree, 100, &rows, &rows_count))
+                ;
         dirty = tree_dirty_count(f.tree);
+        g_assert_cmpuint(dirty, ==, 0);
         digest = tree_digest(f.tree);
         s = stat_of(&f, "/m");
 
@@ -406,6 +406,40 @@ static void test_many_names(void) {
         fixture_done(&f);
 }
 
+/* Names that all fall into one bucket (the hash is known to everybody) must not make lookups slow, nor wrong. */
+static void test_colliding_names(void) {
+        uint64_t root_id = 1;
+        unsigned found = 0;
+        char path[16];
+        Fixture f;
+
+        fixture_init(&f);
+        for (unsigned n = 0; found < 200; n++) {
+                Request r = { .op = REQUEST_CREATE, .path = path, .acl = acl_open };
+
+                g_snprintf(path, sizeof(path), "/%u", n);
+                if ((XXH3_64bits_withSeed(path + 1, strlen(path + 1), root_id) & 0x3ff) != 0)
+                        continue;
+                tree_apply_request(f.tree, ++f.zxid, 1, &r, &f.result);
+                g_assert_cmpint(f.result.status, ==, CONVENE_OK);
+                g_string_truncate(f.log, 0);
+                g_assert_true(tree_lookup(f.tree, path, NULL, NULL));
+                g_assert_true(tree_lookup(f.tree, "/zookeeper", NULL, NULL));
+                g_assert_false(tree_lookup(f.tree, "/none", NULL, NULL));
+                found++;
+        }
+        tree_check(f.tree);
+        for (unsigned n = 0; found > 0; n++) {
+                g_snprintf(path, sizeof(path), "/%u", n);
+                if (!tree_lookup(f.tree, path, NULL, NULL))
+                        continue;
+                g_assert_cmpint(erase(&f, path), ==, CONVENE_OK);
+                g_assert_false(tree_lookup(f.tree, path, NULL, NULL));
+                found--;
+        }
+        fixture_done(&f);
+}
+
 static void test_marshalling(void) {
         Fixture f;
         g_auto(Writer) w = WRITER_INIT;
@@ -437,6 +471,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/tree/delete-recursive", test_delete_recursive);
         g_test_add_func("/tree/limits", test_limits);
         g_test_add_func("/tree/many-names", test_many_names);
+        g_test_add_func("/tree/colliding-names", test_colliding_names);
         g_test_add_func("/tree/marshalling", test_marshalling);
         return g_test_run();
 }

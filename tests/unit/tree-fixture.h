@@ -41,7 +41,8 @@ extern const AclEntries acl_open;
 extern const Identities super;
 
 #define OP_CREATE(p, d)                                                                                         \
-        { .op = REQUEST_CREATE, .path = (p), .data = (const uint8_t *) (d), .data_size = sizeof(d) - 1, .acl = acl_open }
+        { .op = REQUEST_CREATE, .path = (p), .data = (const uint8_t *) (d), .data_size = sizeof(d) - 1,         \
+          .acl = acl_open }
 #define OP_SEQUENTIAL(p)                                                                                        \
         { .op = REQUEST_CREATE, .path = (p), .mode = CREATE_PERSISTENT_SEQUENTIAL, .acl = acl_open }
 #define OP_DELETE(p) { .op = REQUEST_DELETE, .path = (p), .version = VERSION_ANY }

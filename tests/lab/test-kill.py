@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The agent is killed (SIGKILL) under load, again and again; each time all that was acknowledged is there, in order.
+
+LAB_KILLS: how often (25).  LAB_SEED: of the moments chosen.
+"""
+
+import random
+import time
+
+from labtest import case, count, ctl, main, run, show, state, status_of, wait
+from load import Load
+
+LOAD = Load()
+
+
+def kill_agent():
+    """Kill it, and see it serve again as another process."""
+    before = show("convened.service", "MainPID")["MainPID"]
+    assert before != "0", "the agent does not run"
+    run("systemctl", "kill", "--kill-whom=main", "--signal=SIGKILL", "convened.service")
+    # So many kills in a row are past any sensible start limit.
+    run("systemctl", "reset-failed", "convened.service", "convened.socket", status=None)
+    run("systemctl", "start", "convened.socket", "convened.service")
+    wait("another process", lambda: show("convened.service", "MainPID")["MainPID"] not in ("0", before) and
+         state("convened.service") == "active")
+    wait("it serves", lambda: status_of("convenectl", "ping") == 0)
+
+
+@case
+def everything_acknowledged_survives_kills():
+    seed = count("LAB_SEED", 1)
+    kills = count("LAB_KILLS", 25)
+    moments = random.Random(seed)
+    run("systemctl", "start", "convened.service")
+    LOAD.prepare()
+    t0 = time.monotonic()
+    LOAD.start()
+    try:
+        for i in range(kills):
+            LOAD.until(moments.randrange(1, 40))
+            end = time.monotonic() + moments.random() * 0.02
+            while time.monotonic() < end:
+                LOAD.pump(0.001)
+            if i % 10 == 9:
+                ctl("checkpoint", status=None)
+            kill_agent()
+            if i % 5 == 4 or i == kills - 1:
+                # A check needs the load to stand still: no call of it under way.
+                LOAD.end()
+                LOAD.check(deep=i == kills - 1)
+                LOAD.start()
+    finally:
+        LOAD.end()
+    print("# %d kills, %d writes acknowledged, seed %d, %.0f s" % (kills, LOAD.acknowledged(), seed,
+                                                                   time.monotonic() - t0), flush=True)
+
+
+@case
+def store_needed_no_repair():
+    run("systemctl", "restart", "convened.service")
+    LOAD.check()
+
+
+if __name__ == "__main__":
+    main("kill")
