@@ -3,8 +3,8 @@
 /*
  * Apply: updates of znodes
  *
- * For each operation: its checks in the order that clients rely on (the first that fails is the answer), then its effects,
- * then its result.
+ * For each operation: its checks in the order that clients rely on (the first that fails is the answer), then
+ * its effects, then its result.
  */
 
 #include <assert.h>
@@ -79,7 +79,7 @@ static ConveneStatus create_check_name(Tree *t, const Caller *caller, const Requ
         if (sequential) {
                 if (znode_creates(s->parent) > SEQUENCE_MAX)
                         return CONVENE_SEQUENCE_OVERFLOW;
-                (void) snprintf(c->path + size, SEQUENCE_DIGITS + 1, "%010" PRIu32, (uint32_t) znode_creates(s->parent));
+                (void) snprintf(c->path + size, SEQUENCE_DIGITS + 1, "%010" PRIu64, znode_creates(s->parent));
         }
 
         status = path_validate(c->path, /* sequential= */ false);
@@ -96,8 +96,10 @@ static ConveneStatus create_check_place(Tree *t, const Caller *caller, Creation 
         ZnodeSpec *s = &c->spec;
         ConveneStatus status;
 
-        if (s->name_size == 0 || name_table_find(&t->names, s->parent, s->name, s->name_size))
-                return CONVENE_NODE_EXISTS;     /* without a name: "/" */
+        /* Without a name it is "/".  Searched as the insertion to come will search again, over warm memory; the name
+         * table would cost some cache misses of its own. */
+        if (s->name_size == 0 || children_find(s->parent, s->name, s->name_size))
+                return CONVENE_NODE_EXISTS;
         if (s->parent->mode == CREATE_EPHEMERAL)
                 return CONVENE_NO_CHILDREN_FOR_EPHEMERALS;
         if (s->mode == CREATE_EPHEMERAL && caller->session->ephemerals_count >= LIMIT_SESSION_EPHEMERALS)

@@ -3,13 +3,14 @@
 /*
  * Checkpoint
  *
- * Changed rows collect in the current set: the object's dirty bit of that set is on and its id is in the set's array, or
- * its id is among the gone.  A checkpoint turns the sets around: what was current is frozen and handed out bit by bit,
- * while changes go to the other, empty one.  A bit of the frozen set that is still on says "not handed out yet", so whoever
- * is about to change such a row puts it aside first; it is handed out from there in its turn.  A full checkpoint walks
- * all ids instead, so there it is the position of the walk that says what is still to come.
+ * Changed rows collect in the current set: the object's dirty bit of that set is on and its id is in the set's
+ * list, or its id is among the gone.  A checkpoint turns the sets around: what was current is frozen and
+ * handed out bit by bit, while changes go to the other, empty one.  A bit of the frozen set that is still on
+ * says "not handed out yet", so whoever is about to change such a row puts it aside first; it is handed out
+ * from there in its turn.  A full checkpoint walks all ids instead, so there it is the position of the walk
+ * that says what is still to come.
  *
- * The frozen arrays stay until the next checkpoint begins, in case this one has to be counted as never made.
+ * The frozen lists stay until the next checkpoint begins, in case this one has to be counted as never made.
  */
 
 #include <assert.h>
@@ -36,45 +37,21 @@ static int aside_compare(gconstpointer a, gconstpointer b, gpointer userdata) {
         return x->key < y->key ? -1 : x->key > y->key;
 }
 
-static void dirty_table_init(DirtyTable *d) {
-        for (unsigned i = 0; i < 2; i++) {
-                d->sets[i].changed = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-                d->sets[i].gone = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-        }
-}
-
-static void dirty_table_done(DirtyTable *d) {
-        for (unsigned i = 0; i < 2; i++) {
-                g_array_unref(d->sets[i].changed);
-                g_array_unref(d->sets[i].gone);
-        }
-}
-
-/* Gives the memory of a big one back. */
-static void ids_clear(GArray **ids) {
-        g_array_unref(*ids);
-        *ids = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-}
-
 static void dirty_set_clear(DirtySet *s) {
-        ids_clear(&s->changed);
-        ids_clear(&s->gone);
-}
-
-static uint64_t id_at(const GArray *ids, uint64_t i) {
-        return g_array_index(ids, uint64_t, i);
+        ids_done(&s->changed);
+        ids_done(&s->gone);
 }
 
 void tree_checkpoint_init(Checkpoint *c) {
-        dirty_table_init(&c->znodes);
-        dirty_table_init(&c->sessions);
         c->aside = g_tree_new_full(aside_compare, NULL, g_free, NULL);
         c->rows = g_array_new(FALSE, FALSE, sizeof(TreeRow));
 }
 
 void tree_checkpoint_done(Checkpoint *c) {
-        dirty_table_done(&c->znodes);
-        dirty_table_done(&c->sessions);
+        for (unsigned i = 0; i < 2; i++) {
+                dirty_set_clear(&c->znodes.sets[i]);
+                dirty_set_clear(&c->sessions.sets[i]);
+        }
         g_tree_unref(c->aside);
         g_array_unref(c->rows);
         writer_done(&c->slice);
@@ -95,7 +72,7 @@ static unsigned mark(Checkpoint *c, DirtyTable *d, uint64_t id, unsigned dirty) 
         if (dirty & bit)
                 return dirty;
 
-        g_array_append_val(d->sets[c->current].changed, id);
+        ids_append(&d->sets[c->current].changed, id);
         d->count++;
         return dirty | bit;
 }
@@ -107,7 +84,7 @@ static void mark_gone(Checkpoint *c, DirtyTable *d, uint64_t id, unsigned dirty,
                 d->count--;
 
         if (stored) {
-                g_array_append_val(d->sets[c->current].gone, id);
+                ids_append(&d->sets[c->current].gone, id);
                 d->count++;
         }
 }
@@ -202,6 +179,7 @@ void tree_checkpoint_begin(Tree *t, bool full) {
         c->table = TREE_TABLE_ZNODE;
         c->gone = false;
         c->cursor = 0;
+        c->position = (IdsCursor) { 0 };
 }
 
 static void add_row(Checkpoint *c, TreeTable table, uint64_t key, bool gone, size_t value_size) {
@@ -278,20 +256,22 @@ static void hand_out_changed(Tree *t, TreeTable table, uint64_t id) {
 /* One step of the current table; false at its end. */
 static bool step_changed(Tree *t) {
         Checkpoint *c = &t->checkpoint;
-        DirtySet *s = &dirty_table(c, c->table)->sets[frozen(c)];
+        const DirtySet *s = &dirty_table(c, c->table)->sets[frozen(c)];
+        uint64_t id;
 
-        if (!c->gone && c->cursor == s->changed->len) {
-                c->gone = true;
-                c->cursor = 0;
-        }
         if (!c->gone) {
-                hand_out_changed(t, c->table, id_at(s->changed, c->cursor++));
-                return true;
+                if (ids_next(&s->changed, &c->position, &id)) {
+                        hand_out_changed(t, c->table, id);
+                        return true;
+                }
+                c->gone = true;
+                c->position = (IdsCursor) { 0 };
         }
-        if (c->cursor == s->gone->len)
+
+        if (!ids_next(&s->gone, &c->position, &id))
                 return false;
 
-        add_row(c, c->table, id_at(s->gone, c->cursor++), true, 0);
+        add_row(c, c->table, id, true, 0);
         return true;
 }
 
@@ -333,6 +313,7 @@ static bool step(Tree *t) {
                 c->table++;
                 c->gone = false;
                 c->cursor = 0;
+                c->position = (IdsCursor) { 0 };
         }
 
         if (c->cursor > 0)
@@ -392,10 +373,10 @@ static void thaw(Tree *t, TreeTable table) {
         Checkpoint *c = &t->checkpoint;
         DirtyTable *d = dirty_table(c, table);
         DirtySet *s = &d->sets[frozen(c)];
+        IdsCursor position = { 0 };
+        uint64_t id;
 
-        for (unsigned i = 0; i < s->changed->len; i++) {
-                uint64_t id = id_at(s->changed, i);
-
+        while (ids_next(&s->changed, &position, &id)) {
                 if (table == TREE_TABLE_ZNODE) {
                         Znode *z = index_find(&t->znodes, id);
 
@@ -408,10 +389,10 @@ static void thaw(Tree *t, TreeTable table) {
                                 session->dirty = mark(c, d, id, session->dirty & ~(1U << frozen(c)));
                 }
         }
+        ids_done(&s->changed);
 
-        d->count += s->gone->len;
-        g_array_append_vals(d->sets[c->current].gone, s->gone->data, s->gone->len);
-        dirty_set_clear(s);
+        d->count += s->gone.count;
+        ids_append_all(&d->sets[c->current].gone, &s->gone);
 }
 
 void tree_checkpoint_abort(Tree *t) {
@@ -456,7 +437,7 @@ uint64_t tree_dirty_count(const Tree *t) {
 
 void tree_checkpoint_check(const Tree *t) {
         const Checkpoint *c = &t->checkpoint;
-        uint64_t znodes = c->znodes.sets[c->current].gone->len, sessions = c->sessions.sets[c->current].gone->len;
+        uint64_t znodes = c->znodes.sets[c->current].gone.count, sessions = c->sessions.sets[c->current].gone.count;
 
         for (const Znode *z = index_first(&t->znodes); z; z = index_after(&t->znodes, z->id)) {
                 znodes += z->dirty >> c->current & 1;

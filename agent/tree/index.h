@@ -4,10 +4,9 @@
 /*
  * Index
  *
- * Objects in ascending order of a 64-bit id that never changes and is their first member.  Chunks of pointers under one
- * sorted directory: 8 bytes per object, O(log n) to find, append without moving anything, no order from addresses.
- * Whoever
- * has the index owns the objects.
+ * Objects in ascending order of a 64-bit id that never changes and is their first member.  Chunks of pointers
+ * under one sorted directory: 8 bytes per object, O(log n) to find, append without moving anything, no order
+ * from addresses.  Whoever has the index owns the objects.
  */
 
 #include <stddef.h>

@@ -3,9 +3,9 @@
 /*
  * Load
  *
- * Rows in.  They come from a disk or a peer, so each is checked by itself as it comes and against what came before; what
- * needs everything (owners of ephemerals, quotas) waits for tree_load_finish().  A row that is accepted is, byte for
- * byte, the one that the tree would write, so its hash can be taken as it is.
+ * Rows in.  They come from a disk or a peer, so each is checked by itself as it comes and against what came
+ * before; what needs everything (owners of ephemerals, quotas) waits for tree_load_finish().  A row that is
+ * accepted is, byte for byte, the one that the tree would write, so its hash can be taken as it is.
  */
 
 #include <assert.h>

@@ -3,9 +3,9 @@
 /*
  * Quota
  *
- * The znode /zookeeper/quotaPATH/zookeeper_limits limits the subtree of PATH, which need not exist; the text of its sibling
- * zookeeper_stats, if there is one, is the usage, always.  Every parent knows the size of what is below it, so usage is
- * never counted by a walk.  Limits are those of the nearest quota at or above a change.
+ * The znode /zookeeper/quotaPATH/zookeeper_limits limits the subtree of PATH, which need not exist; the text of
+ * its sibling zookeeper_stats, if there is one, is the usage, always.  Every parent knows the size of what is
+ * below it, so usage is never counted by a walk.  Limits are those of the nearest quota at or above a change.
  *
  *     count=C,bytes=B                                           soft: told
  *     count=C,bytes=B=;byteHardLimit=H;countHardLimit=K         hard: refused

@@ -3,8 +3,8 @@
 /*
  * Read: lists
  *
- * Each goes on after the last item of the page before, by its name, path or id alone: nothing is kept in between, and the
- * item may have been deleted meanwhile.
+ * Each goes on after the last item of the page before, by its name, path or id alone: nothing is kept in
+ * between, and the item may have been deleted meanwhile.
  */
 
 #include <assert.h>
@@ -149,7 +149,8 @@ void read_list(Tree *t, const Request *r, const Znode *top, Identities who, Resu
         ListItem *items;
 
         page_limit(&page, r->entries_max);
-        items = arena_allocate_array(&t->answered, MIN(znode_descendants(top) + 1, page.entries_left), sizeof(ListItem));
+        items = arena_allocate_array(&t->answered, MIN(znode_descendants(top) + 1, page.entries_left),
+                                     sizeof(ListItem));
         if (r->start_after && r->start_after[0] != '\0')
                 z = list_start(t, top, r->start_after, who);
 

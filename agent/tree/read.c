@@ -3,8 +3,8 @@
 /*
  * Read
  *
- * Answers from the tree as it is.  Data is pointed at, not copied; everything else an answer needs is in an arena that
- * the next read takes back.
+ * Answers from the tree as it is.  Data is pointed at, not copied; everything else an answer needs is in an
+ * arena that the next read takes back.
  */
 
 #include <assert.h>

@@ -3,8 +3,8 @@
 /*
  * Reap
  *
- * Containers that are empty again and TTL znodes without children, in order of when they are due: containers at once, TTL
- * znodes a TTL after their last change.
+ * Containers that are empty again and TTL znodes without children, in order of when they are due: containers at
+ * once, TTL znodes a TTL after their last change.
  */
 
 #include <assert.h>

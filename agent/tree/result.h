@@ -5,7 +5,7 @@
  * Result
  *
  * The answer to a request.  Everything it points at belongs to the tree and is valid until the next call that
- * changes the tree: a front encodes its reply at once.
+ * changes the tree and, if it is the answer to a read, until the next read: a front encodes its reply at once.
  */
 
 #include "agent/tree/request.h"
@@ -22,7 +22,7 @@ typedef struct Stat {
 
 typedef struct ListItem {
         const char *path;                       /* GET_CHILDREN: the name; LIST: the absolute path */
-        Stat stat;                              /* LIST, or GET_CHILDREN with want_data */
+        Stat stat;                              /* LIST, or GET_CHILDREN with want_data if the caller may read it */
         const uint8_t *data;                    /* with want_data, if the caller may read it; else NULL */
         uint32_t data_size;
 } ListItem;

@@ -35,7 +35,7 @@ void session_add_identities(Session *s, Identities more);
 
 void session_info(const Session *s, SessionInfo *ret);
 
-/* The znode's ephemeral_before and _after say where it belongs: session_remove_ephemeral() leaves them, so that removals
- * are undone in reverse. */
+/* The znode's ephemeral_before and _after say where it belongs: session_remove_ephemeral() leaves them, so that
+ * removals are undone in reverse. */
 void session_insert_ephemeral(Session *s, Znode *z);
 void session_remove_ephemeral(Session *s, Znode *z);

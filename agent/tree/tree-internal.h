@@ -6,7 +6,7 @@
  *
  * How the parts of this folder share the one object.
  *
- *     index, znode, children, arena       mechanics; know nothing of the Tree
+ *     index, ids, znode, children, arena  mechanics; know nothing of the Tree
  *     tree.c          life, counters, lookup
  *     apply.c         one entry: the session's checks, dispatch, multi, result
  *     apply-znode.c   rules of each update of a znode
@@ -24,6 +24,7 @@
 #include <glib.h>
 
 #include "agent/tree/arena.h"
+#include "agent/tree/ids.h"
 #include "agent/tree/index.h"
 #include "agent/tree/session.h"
 #include "agent/tree/tree.h"
@@ -35,10 +36,10 @@
 #define ZNODE_ID_QUOTA 3
 #define ZNODE_ID_FIXED 4
 
-/* Rows that changed: ids of those to write and of those to delete, each once.  An id in `changed` may meanwhile name
- * nothing. */
+/* Rows that changed: ids of those to write and of those to delete, each once.  An id in `changed` may meanwhile
+ * name nothing. */
 typedef struct DirtySet {
-        GArray *changed, *gone;         /* uint64_t */
+        Ids changed, gone;
 } DirtySet;
 
 typedef struct DirtyTable {
@@ -58,7 +59,8 @@ typedef struct Checkpoint {
         uint64_t next_id;               /* at that zxid */
         TreeTable table;                /* being handed out */
         bool gone;                      /* of it, the deleted ones */
-        uint64_t cursor;                /* full: id handed out last; otherwise: position in the array */
+        uint64_t cursor;                /* full: the id handed out last */
+        IdsCursor position;             /* otherwise: in the set's list */
         GTree *aside;                   /* AsideRow: rows that changed before their turn */
         Writer slice;
         GArray *rows;                   /* TreeRow */
@@ -113,14 +115,14 @@ static inline bool znode_is_fixed(const Znode *z) {
         return z->id <= ZNODE_ID_FIXED;
 }
 
-/* tree.c: puts a complete znode into every structure, or takes it out; data_resized after a change of its data.  The
- * parent's stat is the caller's business. */
+/* tree.c: puts a complete znode into every structure, or takes it out; data_resized after a change of its data.
+ * The parent's stat is the caller's business. */
 void tree_link(Tree *t, Znode *z);
 void tree_unlink(Tree *t, Znode *z);
 void tree_data_resized(Tree *t, Znode *z, uint32_t size_before);
 
-/* tree.c: while loading, where names are unknown and sessions missing until the end, so that paths find nothing; false
- * if the parent has a child of that name. */
+/* tree.c: while loading, where names are unknown and sessions missing until the end, so that paths find
+ * nothing; false if the parent has a child of that name. */
 bool tree_link_loaded(Tree *t, Znode *z);
 void tree_link_names(Tree *t);
 
@@ -196,16 +198,16 @@ void quota_refresh(Tree *t);                    /* the usage znodes, before the 
 void quota_forget_notes(Tree *t);
 void quota_check(const Tree *t);
 
-/* Whether a new znode at `path` below `parent`, or more bytes in `z`, stay within the hard limits of the nearest quota at or
- * above it. */
+/* Whether a new znode at `path` below `parent`, or more bytes in `z`, stay within the hard limits of the
+ * nearest quota at or above it. */
 ConveneStatus quota_admits_znode(const Tree *t, const Znode *parent, const char *path, uint32_t bytes);
 ConveneStatus quota_admits_bytes(const Znode *z, int64_t bytes_more);
 
 /* After a change in z: the root of the nearest quota if that much growth ended above its soft limits, or NULL. */
 Znode *quota_exceeded_root(Znode *z, int64_t znodes_more, int64_t bytes_more);
 
-/* What a client writes at `path`: refuses malformed limits, and for a usage znode exchanges *data by the truth, in the
- * buffer. */
+/* What a client writes at `path`: refuses malformed limits, and for a usage znode exchanges *data by the truth,
+ * in the buffer. */
 #define QUOTA_TEXT_BYTES 64
 ConveneStatus quota_filter(const Tree *t, const char *path, const uint8_t **data, uint32_t *data_size,
                            char buffer[static QUOTA_TEXT_BYTES]);

@@ -35,7 +35,8 @@ typedef struct TreeChange {
         const char *path;
         Acl *acl;                       /* the znode's; before the deletion if it was deleted */
         Acl *parent_acl;                /* the parent's; NULL for "/" */
-        bool soft_quota;                /* not a change of a znode but: soft quota of `path` exceeded (journal) */
+        bool soft_quota;                /* not a change of a znode but: the change before it grew `path`, which has
+                                         * a soft quota, to above it, or further (journal); kind is 0 */
 } TreeChange;
 
 typedef struct TreeListener {
@@ -55,9 +56,10 @@ Tree *tree_free(Tree *t);
  * returns its error.  A payload that does not decode is CONVENE_MARSHALLING_ERROR.  *ret is filled always.
  *
  * Order of checks for create: zookeeper-semantics 2.8.  Delete: node, version and czxid, NOT_EMPTY; DELETE
- * permission on the parent comes before all but the node's existence.  Update requests naming a session that does
- * not exist give CONVENE_SESSION_EXPIRED before anything else; a cxid not above the session's last applied one (and
- * not 0) is an error CONVENE_BAD_ARGUMENTS without effect, so that no request takes effect twice. */
+ * permission on the parent comes before all but the node's existence.  Update requests naming a session that
+ * does not exist give CONVENE_SESSION_EXPIRED before anything else; a cxid not above the session's last applied
+ * one (and not 0) is an error CONVENE_BAD_ARGUMENTS without effect, so that no request takes effect twice.  The
+ * end of a session deletes its ephemerals oldest first. */
 void tree_apply(Tree *t, Zxid zxid, int64_t time_msec, const uint8_t *payload, size_t payload_size, Result *ret);
 
 /* The same for a request already decoded (the twin's tests, the member). */
@@ -66,7 +68,10 @@ void tree_apply_request(Tree *t, Zxid zxid, int64_t time_msec, const Request *r,
 /* An entry that is not for the tree (a CONFIG entry): moves tree_zxid() and nothing else. */
 void tree_skip(Tree *t, Zxid zxid);
 
-/* Answers a read at the current position (SYNC too: it just echoes).  Never changes anything a client can see. */
+/* Answers a read at the current position (SYNC too: it just echoes).  Never changes anything a client can see.
+ * A list leaves out what the caller may not read, with all below it; GET_CHILDREN, which needs READ on the
+ * parent alone, names such a child without stat and data.  The parts of a multi-read share the bounds of one
+ * answer: a GET_DATA that does not fit any more is CONVENE_TOO_LARGE, a GET_CHILDREN ends early with `more`. */
 void tree_read(Tree *t, const Request *r, Result *ret);
 
 Zxid tree_zxid(const Tree *t);
@@ -95,10 +100,11 @@ Identities tree_identities(const Tree *t, const Request *r);
 /* True if `path` exists; mzxid and pzxid for watch catch-up.  Any ret may be NULL. */
 bool tree_lookup(const Tree *t, const char *path, Zxid *ret_mzxid, Zxid *ret_pzxid);
 
-/* Reaping (2.15).  Calls `each` for up to `max` containers and TTL znodes that an entry at `now_msec` (leader's wall
- * clock) would be right to remove, resuming where the last call stopped; returns how many.  The leader turns each
- * into a REQUEST_REAP, which checks again when applied (no children; TTL: also now >= mtime + ttl with the entry's time;
- * container: has had a child).  Candidates are kept in an index: the cost is that of the candidates. */
+/* Reaping (2.15).  Calls `each` for up to `max` containers and TTL znodes that an entry at `now_msec` (leader's
+ * wall clock) would be right to remove, resuming where the last call stopped; returns how many.  The leader
+ * turns each into a REQUEST_REAP, which checks again when applied (no children; TTL: also now >= mtime + ttl
+ * with the entry's time; container: has had a child).  Candidates are kept in an index: the cost is that of the
+ * candidates. */
 unsigned tree_find_reapable(Tree *t, int64_t now_msec, unsigned max,
                             void (*each)(const char *path, Zxid czxid, void *userdata), void *userdata);
 
@@ -116,7 +122,8 @@ unsigned tree_find_reapable(Tree *t, int64_t now_msec, unsigned max,
  *         32 bytes secret_hash  string owner  identities (identities_encode)
  *     table STATE, key 1: u64 next znode id
  *
- * Shown cversion = 2 * creates - children_count (mod 2^32); a new "/" has creates 1 after tree_new() made one child.
+ * Shown cversion = 2 * creates - children_count (mod 2^32); a new "/" has creates 1 after tree_new() made one
+ * child.
  */
 typedef enum TreeTable {
         TREE_TABLE_ZNODE = 0,
@@ -134,19 +141,21 @@ typedef struct TreeRow {
 
 /* Loading a tree from rows: on a tree from tree_new_empty(), rows table by table (ZNODE, SESSION, STATE), keys
  * ascending; then tree_load_finish(), which links ephemerals and quotas, and fails on a parent missing, an
- * ephemeral without session, a duplicate name, a missing "/" or STATE row.  Rows are untrusted: false, with *ret_error a static text, on
- * anything malformed; the tree can then only be freed. */
+ * ephemeral without session, a duplicate name, a missing "/" or STATE row.  Rows are untrusted: false, with
+ * *ret_error a static text, on anything malformed; the tree can then only be freed. */
 Tree *tree_new_empty(const TreeListener *listener);
 bool tree_load_row(Tree *t, const TreeRow *row, const char **ret_error);
 bool tree_load_finish(Tree *t, Zxid zxid, const char **ret_error);
 
 /*
  * Checkpoint: what changed since the last one, as of one exact zxid, taken in slices while the tree goes on
- * changing.  tree_checkpoint_begin() fixes the position; each tree_checkpoint_next() hands out at most `rows_max`
- * rows as they were at that position (a znode about to change before its turn has its row put aside first), until
- * it returns false.  Rows live until the next call on the tree.  One checkpoint at a time; begin and the slices cost no more
- * than their own rows.  `full` hands out every row instead (SNAP, the first checkpoint).
- * tree_checkpoint_abort(): the rows handed out since begin did not become durable, they count as changed again.
+ * changing.  tree_checkpoint_begin() fixes the position; each tree_checkpoint_next() hands out at most
+ * `rows_max` rows as they were at that position (a znode about to change before its turn has its row put aside
+ * first), until it returns false.  Rows live until the next call on the tree.  One checkpoint at a time; begin
+ * and the slices cost no more than their own rows.  `full` hands out every row instead (SNAP, the first
+ * checkpoint).  tree_checkpoint_abort(), until the next begin and even after the last slice: the rows handed out
+ * since begin did not become durable; those that had changed count as changed again (after a full one too: what
+ * it was to replace is still there, or another full one is due).
  */
 void tree_checkpoint_begin(Tree *t, bool full);
 bool tree_checkpoint_next(Tree *t, unsigned rows_max, const TreeRow **ret_rows, unsigned *ret_rows_count);

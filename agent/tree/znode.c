@@ -15,6 +15,8 @@
 
 #define NAME_SEGMENT_BUCKETS UINT64_C(1024)
 
+#define NAME_PREFETCH 8
+
 /* Whoever picks names on purpose so that they share a bucket makes a chain this long and no lookup slower: beyond
  * it the parent's children are searched, which are balanced whatever the names. */
 #define NAME_CHAIN_MAX 24
@@ -161,6 +163,9 @@ static void name_table_grow(NameTable *t) {
                 z->chain = *to;
                 *to = z;
         }
+
+        /* Buckets are split in turn, and what is in one is nowhere near: have it fetched some splits ahead. */
+        __builtin_prefetch(*bucket_at(t, (t->buckets + NAME_PREFETCH) & (t->level - 1)));
 }
 
 void name_table_reserve(NameTable *t, uint64_t count) {
