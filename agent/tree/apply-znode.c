@@ -306,7 +306,9 @@ static ConveneStatus apply_check(const Tree *t, const Caller *caller, const Requ
 }
 
 ConveneStatus apply_znode(Tree *t, const Caller *caller, const Request *r, Result *ret) {
-        if (!r->path && r->op != REQUEST_CREATE)        /* which has its own order of checks */
+        /* Create has its own order of checks.  "" acts as "/" in reads only: an empty string is more often a mistake
+         * than the wish to change the root. */
+        if (r->op != REQUEST_CREATE && (!r->path || r->path[0] == 0))
                 return CONVENE_BAD_ARGUMENTS;
 
         switch (r->op) {

@@ -371,7 +371,7 @@ int call_identify(Caller *c, sd_bus_message *m, Method method, const Options *o,
         if (o->super) {
                 k = caller_authorize(c, m, method, ACTION_ADMIN);
                 if (k <= 0)
-                        return k == -EINPROGRESS ? METHOD_DONE : k;
+                        return k == -EINPROGRESS ? 0 : k;
                 r->caller = c->identities_super;
         }
         return 1;

@@ -2,9 +2,10 @@
 
 /*
  * The store's log beside the bare disk, in the same directory and in turns: a durable append at window 1 against one
- * preallocated 4-KiB pwrite and fdatasync, and appends per second at window 1000.
+ * preallocated 4-KiB pwrite and fdatasync, and appends per second at window 1000.  Then appends while checkpoints run, and
+ * the time to load one.
  *
- *     bench-store [DIRECTORY]          the disk to measure; default: the directory for temporary files
+ *     bench-store [DIRECTORY [ROWS]]   the disk to measure; default: the directory for temporary files, 200000 rows
  */
 
 #include <assert.h>
@@ -27,10 +28,15 @@
 #define BARE_BYTES 4096
 #define WINDOW 1000
 #define WINDOW_APPENDS 200000
+#define ROW_BYTES 200
+#define ROWS_PER_CALL 1000
+#define BACKLOG_MAX 4
 
 typedef struct Bench {
         Store *store;
         uint64_t io_seq, appended;
+        bool checkpointed;
+        Hash128 digest;
         ZabPosition last;
         int bare_fd;
         off_t bare_offset;
@@ -63,7 +69,13 @@ static void on_appended(void *userdata, uint64_t io_seq) {
 
 static void on_done(void *userdata, uint64_t io_seq) {}
 
-static void on_checkpointed(void *userdata, uint64_t io_seq, int error) {}
+static void on_checkpointed(void *userdata, uint64_t io_seq, int error) {
+        Bench *b = userdata;
+
+        b->checkpointed = true;
+        if (error < 0)
+                die("checkpoint", -error);
+}
 
 static void on_space(void *userdata, bool available) {
         if (!available)
@@ -203,6 +215,81 @@ static void window_many(Bench *b, GBytes *payload, double one_usec) {
         printf("%-34s %.1f\n", "ratio to window 1", rate * one_usec / 1e6);
 }
 
+/* The digest's part of a row; tree.h says how. */
+static Hash128 hash_row(const TreeRow *row) {
+        uint8_t bytes[9 + ROW_BYTES];
+
+        bytes[0] = row->table;
+        for (unsigned i = 0; i < 8; i++)
+                bytes[1 + i] = (uint8_t) (row->key >> 8 * i);
+        memcpy(bytes + 9, row->value, ROW_BYTES);
+        return hash128(bytes, sizeof bytes, 0);
+}
+
+/* Rows `step` apart, in the version after `version`, handed over in pieces between appends at window 1. */
+static void checkpoint(Bench *b, GBytes *payload, const char *name, unsigned rows_count, unsigned step, uint8_t version) {
+        g_autofree TreeRow *rows = g_new0(TreeRow, ROWS_PER_CALL);
+        g_autofree uint8_t *values = g_malloc0(ROWS_PER_CALL * ROW_BYTES), *before = g_malloc0(ROW_BYTES);
+        g_autoptr(GArray) latencies = g_array_new(FALSE, FALSE, sizeof(double));
+        ZabPosition position = b->last;
+        Hash128 digest = b->digest;
+        uint64_t key = 1;
+        double begin = usec();
+
+        memset(before, version, ROW_BYTES);
+        memset(values, version + 1, (size_t) ROWS_PER_CALL * ROW_BYTES);
+        for (uint64_t k = 1; k <= rows_count; k += step) {
+                TreeRow old = { TREE_TABLE_ZNODE, k, before, ROW_BYTES }, new = { TREE_TABLE_ZNODE, k, values, ROW_BYTES };
+
+                if (version > 0)
+                        digest = hash128_subtract(digest, hash_row(&old));
+                digest = hash128_add(digest, hash_row(&new));
+        }
+        b->digest = digest;
+        b->checkpointed = false;
+        store_checkpoint_begin(b->store, b->io_seq + 1, version == 0, &position, digest, NULL);
+        b->io_seq++;
+        while (!b->checkpointed) {
+                double at = usec();
+
+                append(b, payload);
+                wait_for(b, b->io_seq);
+                at = usec() - at;
+                g_array_append_val(latencies, at);
+                while (key <= rows_count && store_checkpoint_backlog(b->store) < BACKLOG_MAX) {
+                        unsigned n = 0;
+
+                        for (; n < ROWS_PER_CALL && key <= rows_count; n++, key += step)
+                                rows[n] = (TreeRow) { TREE_TABLE_ZNODE, key, values + (size_t) n * ROW_BYTES, ROW_BYTES };
+                        store_checkpoint_rows(b->store, rows, n);
+                        if (key > rows_count)
+                                store_checkpoint_end(b->store);
+                }
+        }
+        printf("%-34s %u rows in %.0f ms\n", name, (rows_count + step - 1) / step, (usec() - begin) / 1e3);
+        report("  appends meanwhile", (double *) (void *) latencies->data, latencies->len);
+        printf("%-34s %.1f ms\n", "  longest", g_array_index(latencies, double, latencies->len - 1) / 1e3);
+}
+
+static void load(Bench *b, const char *directory) {
+        g_autofree char *path = g_build_filename(directory, "store", NULL), *error = NULL;
+        StoreOptions options = { .directory = path };
+        StoreListener listener = { on_appended, on_done, on_checkpointed, on_space, on_failed, b };
+        ZabPosition position;
+        double begin = usec(), loaded;
+
+        b->store = store_close(b->store);
+        if (store_open(&options, &listener, &b->store, &error) < 0)
+                die(error, EIO);
+        if (store_load(b->store, NULL, &position, NULL) != 1)
+                die(store_get_report(b->store)->text, EUCLEAN);
+        loaded = usec();
+        if (store_replay(b->store, NULL, NULL) < 0)
+                die("replay", EIO);
+        printf("%-34s %.0f ms for the checkpoint, %.0f ms for %" PRIu64 " entries after it\n", "opening and verifying",
+               (loaded - begin) / 1e3, (usec() - loaded) / 1e3, b->last.index - position.index);
+}
+
 static void remove_tree(const char *path) {
         GDir *dir = g_dir_open(path, 0, NULL);
         const char *name;
@@ -222,6 +309,7 @@ int main(int argc, char *argv[]) {
         g_autofree void *bytes = g_malloc0(PAYLOAD_BYTES);
         g_autoptr(GBytes) payload = g_bytes_new(bytes, PAYLOAD_BYTES);
         Bench b = { .bare_fd = -1 };
+        unsigned rows = argc > 2 ? (unsigned) strtoul(argv[2], NULL, 10) : 200000;
         double one_usec;
 
         if (!g_mkdtemp(directory))
@@ -230,6 +318,9 @@ int main(int argc, char *argv[]) {
         store_begin(&b, directory);
         one_usec = window_one(&b, payload);
         window_many(&b, payload, one_usec);
+        checkpoint(&b, payload, "full checkpoint", rows, 1, 0);
+        checkpoint(&b, payload, "incremental, every 10th row", rows, 10, 1);
+        load(&b, directory);
         b.store = store_close(b.store);
         close(b.bare_fd);
         remove_tree(directory);

@@ -119,9 +119,103 @@ static void test_digest(void) {
         g_free(call_fails(other, NO_AUTH, TREE, "Get", "sa{sv}", "/digest", 0));
 }
 
+/*
+ * A polkit of our own, on the private bus.
+ */
+
+typedef struct Authority {
+        bool allow;
+        unsigned questions;
+        char *subject, *action;
+} Authority;
+
+static int on_check(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        const char *kind, *key, *name, *action;
+        Authority *a = userdata;
+
+        g_assert_cmpint(sd_bus_message_read(m, "(sa{sv})s", &kind, 1, &key, "s", &name, &action), >, 0);
+        g_assert_cmpstr(kind, ==, "system-bus-name");
+        a->questions++;
+        g_free(a->subject);
+        a->subject = g_strdup(name);
+        g_free(a->action);
+        a->action = g_strdup(action);
+        return sd_bus_reply_method_return(m, "(bba{ss})", a->allow, false, 0);
+}
+
+static const sd_bus_vtable authority_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("CheckAuthorization", "(sa{sv})sa{ss}us", "(bba{ss})", on_check, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL("Changed", "", 0),
+        SD_BUS_VTABLE_END,
+};
+
+static void process_both(sd_bus *a, sd_bus *b, Record *r, unsigned lines) {
+        while (r->lines->len < lines) {
+                int k = sd_bus_process(a, NULL), l = sd_bus_process(b, NULL);
+
+                g_assert_cmpint(k, >=, 0);
+                g_assert_cmpint(l, >=, 0);
+                if (k == 0 && l == 0) {
+                        GPollFD fds[] = { { sd_bus_get_fd(a), G_IO_IN, 0 }, { sd_bus_get_fd(b), G_IO_IN, 0 } };
+
+                        g_assert_cmpint(g_poll(fds, 2, 30000), >, 0);
+                }
+        }
+}
+
+static void test_polkit(void) {
+        g_autoptr(sd_bus) root = NULL, other = NULL, polkit = NULL;
+        g_autoptr(Record) r = NULL;
+        Authority a = { 0 };
+        const char *name;
+
+        if (!dbus_daemon_path || geteuid() != 0) {
+                g_test_skip("needs a broker, and root to be somebody else");
+                return;
+        }
+        root = peer_new(shared);
+        other = peer_new_as(shared, NOBODY);
+        polkit = peer_new(shared);
+        r = record_new(other);
+        g_assert_cmpint(sd_bus_get_unique_name(other, &name), >=, 0);
+        g_assert_cmpint(sd_bus_add_object_vtable(polkit, NULL, "/org/freedesktop/PolicyKit1/Authority",
+                                                 "org.freedesktop.PolicyKit1.Authority", authority_vtable, &a), >=, 0);
+        g_assert_cmpint(sd_bus_request_name(polkit, "org.freedesktop.PolicyKit1", 0), >=, 0);
+
+        sd_bus_message_unref(call(root, TREE, "Create", "saysa{sv}", "/polkit", 0, "persistent", 1, "acl", "a(uss)", 1, 31, "unix",
+                                  "0@testhost"));
+        call_later(other, r, "refused", TREE, "Set", "sayia{sv}", "/polkit", 1, 'x', -1, 1, "super", "b", true);
+        process_both(other, polkit, r, 1);
+        g_assert_cmpstr(record_line(r, 0), ==, "error refused " NO_AUTH);
+        g_assert_cmpstr(a.subject, ==, name);
+        g_assert_cmpstr(a.action, ==, "org.convene1.admin");
+        g_assert_cmpuint(a.questions, ==, 1);
+
+        /* What it said is remembered until it says that something changed. */
+        call_later(other, r, "again", TREE, "Set", "sayia{sv}", "/polkit", 1, 'x', -1, 1, "super", "b", true);
+        process_both(other, polkit, r, 2);
+        g_assert_cmpstr(record_line(r, 1), ==, "error again " NO_AUTH);
+        g_assert_cmpuint(a.questions, ==, 1);
+
+        a.allow = true;
+        g_assert_cmpint(sd_bus_emit_signal(polkit, "/org/freedesktop/PolicyKit1/Authority",
+                                           "org.freedesktop.PolicyKit1.Authority", "Changed", NULL), >=, 0);
+        sd_bus_flush(polkit);
+        sd_bus_message_unref(call(polkit, TREE, "Sync", "a{sv}", 0));     /* the agent has heard of it */
+        call_later(other, r, "allowed", TREE, "Set", "sayia{sv}", "/polkit", 1, 'y', 0, 1, "super", "b", true);
+        call_later(other, r, "host", SESSIONS, "Open", "sa{sv}", "host", 0);
+        process_both(other, polkit, r, 4);
+        g_assert_cmpstr(record_line(r, 2), ==, "reply allowed");
+        g_assert_cmpstr(record_line(r, 3), ==, "reply host");
+        g_free(a.subject);
+        g_free(a.action);
+}
+
 void add_acl_tests(void) {
         g_test_add_func("/bus/acl/who-am-i", test_who_am_i);
         g_test_add_func("/bus/acl/strangers", test_strangers);
         g_test_add_func("/bus/acl/default", test_default_acl);
         g_test_add_func("/bus/acl/digest", test_digest);
+        g_test_add_func("/bus/acl/polkit", test_polkit);
 }

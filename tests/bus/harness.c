@@ -67,7 +67,7 @@ static void reap(GPid *pid, int signal_number) {
 static void start_broker(Agent *a) {
         g_autofree char *conf = g_build_filename(a->directory, "broker.conf", NULL);
         g_autofree char *text = g_strdup_printf(
-                "<busconfig><type>system</type><listen>unix:path=%s/broker</listen><auth>EXTERNAL</auth>"
+                "<busconfig><type>session</type><listen>unix:path=%s/broker</listen><auth>EXTERNAL</auth>"
                 "<policy context='default'><allow user='*'/><allow own='*'/><allow send_destination='*'/>"
                 "<allow receive_sender='*'/></policy>"
                 "<limit name='max_replies_per_connection'>100000</limit>"

@@ -161,7 +161,7 @@ class Message:
 class Bus:
     """A connection as the user UID to the system bus or to the agent's own socket of a host."""
 
-    def __init__(self, which, uid=0, host="h1", timeout=10.0):
+    def __init__(self, which, uid=0, host="h1", timeout=30.0):
         self.timeout, self.serial, self.buffer = timeout, 0, b""
         self.replies, self.signals, self.fds = {}, [], []
         self.socket, self.peer = connect(which, uid, host)
@@ -315,6 +315,8 @@ def connect(which, uid, host):
 
 def connected(control, path, uid):
     """In the host: connects, gives the socket away but keeps it open, and waits to be closed or to become something else."""
+    os.closerange(3, control.fileno())  # what keeps other connections open, and this one's other end
+    os.closerange(control.fileno() + 1, 1024)
     directory, name = os.path.split(path)
     os.chdir(directory)                 # as root, for only root may go through /proc
     os.setresgid(uid, uid, uid)

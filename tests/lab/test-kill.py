@@ -47,7 +47,7 @@ def everything_acknowledged_survives_kills():
             if i % 5 == 4 or i == kills - 1:
                 # A check needs the load to stand still: no call of it under way.
                 LOAD.end()
-                LOAD.check(deep=i == kills - 1)
+                LOAD.check()
                 LOAD.start()
     finally:
         LOAD.end()

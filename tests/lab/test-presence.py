@@ -52,6 +52,7 @@ def start_makes_the_znode():
 @case
 def reload_of_the_unit_keeps_it():
     before = owner("nginx")
+    assert before
     run("systemctl", "reload", "nginx.service")
     run("systemctl", "kill", "--signal=SIGHUP", "nginx.service")
     assert owner("nginx") == before
@@ -124,7 +125,7 @@ def wait_watching(watch):
     end = time.monotonic() + 10
     while not any(event["path"].startswith(probe) for _, event in watch.events):
         assert time.monotonic() < end, "the watch never began"
-        ctl("create", "--sequential", probe + "-")
+        ctl("create", "--parents", "--sequential", probe + "-")
         watch.read(0.05)
     for child in ctl("ls", "/services").split():
         if child.startswith("probe-"):

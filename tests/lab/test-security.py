@@ -257,8 +257,8 @@ def sec_13_descriptors_are_refused():
                 try:
                     serial = bus.send(TREE, "WhoAmI", "a{sv}", [{}], fds=fds)
                     bus.wait_reply(serial)      # that they were let go is what counts
-                except (BusError, ConnectionError, BrokenPipeError):
-                    pass
+                except (BusError, ConnectionError, PermissionError):
+                    pass                        # PermissionError: the agent's socket takes none (SO_PASSRIGHTS)
                 finally:
                     for fd in fds:
                         os.close(fd)
@@ -281,7 +281,7 @@ def sec_13_a_message_of_128_mib():
                     bus.send_raw(bytes(1 << 20))
                 bus.wait_reply(99)
                 raise AssertionError("%s took it" % which)
-            except (BusError, ConnectionError, BrokenPipeError, TimeoutError):
+            except (BusError, ConnectionError, TimeoutError):
                 pass
         unharmed(before)
     peak = int(re.search(r"VmHWM:\s+(\d+) kB", run("cat", "/proc/%s/status" % before["MainPID"])).group(1))
@@ -319,7 +319,7 @@ def sec_13_malformed_messages():
                     bus.socket.shutdown(socket.SHUT_WR)
                     while True:
                         bus.take(bus.receive())
-                except (ConnectionError, BrokenPipeError, OSError, UnicodeDecodeError):
+                except (ConnectionError, OSError, UnicodeDecodeError):
                     pass
                 n += 1
     print("# %d malformed messages" % n)
@@ -420,7 +420,7 @@ def sec_14_calls_without_reading_answers():
         try:
             for i in range(20000):
                 bus.socket.sendall(message(METHOD_CALL, i + 2, fields, "sa{sv}", ["/sec", {}]))
-        except (TimeoutError, ConnectionError, BrokenPipeError):
+        except (TimeoutError, ConnectionError):
             pass
         others_work("system")
         others_work("socket")

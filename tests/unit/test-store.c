@@ -629,6 +629,7 @@ static void test_log_missing(void) {
         g_autofree char *error = NULL;
         g_autofree char *log = NULL;
         g_autofree char *last = NULL;
+        g_autofree char *path = NULL;
         uint64_t lost_from = 0;
         const char *name;
         GDir *dir;
@@ -648,7 +649,9 @@ static void test_log_missing(void) {
                         last = g_strdup(name);
                 }
         g_dir_close(dir);
-        g_assert_cmpint(g_unlink(g_build_filename(log, last, NULL)), ==, 0);
+        g_assert_nonnull(last);
+        path = g_build_filename(log, last, NULL);
+        g_assert_cmpint(g_unlink(path), ==, 0);
 
         g_assert_cmpint(fixture_open(&f), ==, 0);
         g_assert_cmpint(fixture_recover(&f), ==, -EUCLEAN);

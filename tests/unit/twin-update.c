@@ -560,6 +560,9 @@ static ConveneStatus apply_close_session(Twin *t, const TwinContext *c, const Re
 /* Dispatch */
 
 static ConveneStatus apply_one(Twin *t, const TwinContext *c, const Request *r, Result *ret) {
+        if (r->path && r->path[0] == 0 && r->op != REQUEST_CREATE)
+                return CONVENE_BAD_ARGUMENTS;           /* only reads take "" for "/" (2.9) */
+
         switch (r->op) {
         case REQUEST_CREATE:
                 return apply_create(t, c, r, ret);
