@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 static bool need_root(void) {
         if (geteuid() == 0)

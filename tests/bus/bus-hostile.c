@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 static void assert_serves(void) {
         g_autoptr(sd_bus) bus = peer_new(shared);

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 static void assert_limit(char *text, const char *number, const char *key) {
         g_autofree char *wanted = g_strdup_printf("%s=", key);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 /* "committed Ok Ok" or "refused Ok NoNode RuntimeInconsistency", with what was created. */
 static char *outcome(sd_bus_message *m) {

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 typedef struct Opened {
         uint64_t id;

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 typedef struct BusStat {
         uint64_t czxid, mzxid, pzxid, owner;

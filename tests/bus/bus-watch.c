@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #define N(x) UINT64_C(x)
 

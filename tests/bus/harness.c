@@ -4,7 +4,7 @@
  * Harness
  */
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 #include <errno.h>
 #include <inttypes.h>

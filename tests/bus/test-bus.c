@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "harness.h"
+#include "tests/bus/harness.h"
 
 int main(int argc, char *argv[]) {
         int r;
