@@ -258,7 +258,8 @@ static int verify(Checkpoint *c, const Writer *expected) {
         if (code != 0)
                 return fail_mdb(c, code, "verify");
         code = mdb_get(txn, c->position_table, &key, &value);
-        equal = code == 0 && value.mv_size == expected->size && memcmp(value.mv_data, expected->data, expected->size) == 0;
+        equal = code == 0 && value.mv_size == expected->size &&
+                memcmp(value.mv_data, expected->data, expected->size) == 0;
         mdb_txn_abort(txn);
         if (code != 0)
                 return fail_mdb(c, code, "verify");

@@ -15,8 +15,8 @@
  * The environment is open only during a checkpoint: neither its mapping nor its freed pages stay resident.  LMDB's
  * own lock file is not used: the store's lock keeps other processes out, and one thread does everything.
  *
- * LMDB has no page checksums and trusts its pages, so reading a damaged file may crash the reader, or worse.  At start a
- * child process reads and streams the rows; the parent checks every one and their digest.
+ * LMDB has no page checksums and trusts its pages, so reading a damaged file may crash the reader, or worse.  At
+ * start a child process reads and streams the rows; the parent checks every one and their digest.
  *
  * Source: protocol 2.11 (LMDB), P15, P16, P19.
  */

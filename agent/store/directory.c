@@ -180,7 +180,9 @@ int directory_rename(Directory *d, int directory_fd, const char *from, const cha
 }
 
 int directory_remove(Directory *d, int directory_fd, const char *name, bool is_directory) {
-        if (d->io->unlinkat(d->io->userdata, directory_fd, name, is_directory ? AT_REMOVEDIR : 0) < 0 && errno != ENOENT)
+        int flags = is_directory ? AT_REMOVEDIR : 0;
+
+        if (d->io->unlinkat(d->io->userdata, directory_fd, name, flags) < 0 && errno != ENOENT)
                 return fail_errno(d, directory_fd, name, "remove");
         return 0;
 }

@@ -59,6 +59,10 @@ uint64_t log_room(const Log *l) {
         return l->fd >= 0 && used < l->header.segment_bytes ? l->header.segment_bytes - used : 0;
 }
 
+uint64_t log_newest(const Log *l) {
+        return l->segments->len > 0 ? g_array_index(l->segments, LogSegment, l->segments->len - 1).first_index : 0;
+}
+
 uint64_t log_bytes(const Log *l) {
         uint64_t bytes = 0;
 

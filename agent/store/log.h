@@ -6,8 +6,8 @@
  *
  * The segment files, the place in the newest one where the next record goes, and the spare that will be the next.
  *
- * Rules it keeps: a record is durable only after the fdatasync that follows its write; a segment gets its name only with
- * a durable header, and its first record only after the name is durable; the entries of a segment are durable
+ * Rules it keeps: a record is durable only after the fdatasync that follows its write; a segment gets its name only
+ * with a durable header, and its first record only after the name is durable; the entries of a segment are durable
  * before the next one begins.  A segment is allocated in whole and filled with zeros before use, so that an append
  * changes no metadata of the file system: one write and one fdatasync, no commit of its journal.
  *
@@ -89,6 +89,9 @@ int log_fill_spare(Log *l);
 
 /* Removes the oldest segments whose entries are all covered by `checkpoint`, except the newest `keep_bytes` of such. */
 int log_drop(Log *l, uint64_t checkpoint, uint64_t keep_bytes);
+
+/* First index of the newest segment, 0 for none. */
+uint64_t log_newest(const Log *l);
 
 /* All segments. */
 uint64_t log_bytes(const Log *l);

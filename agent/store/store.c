@@ -300,15 +300,13 @@ static int find_base(Store *s, ZabPosition *ret, uint64_t *ret_generation, char 
 
 /* Both slots say the same afterwards; the one in use before would bring the damage back. */
 static int write_accepted_meta(Store *s, uint64_t generation) {
-        GArray *segments = s->log.segments;
-        uint64_t newest = segments->len > 0 ? g_array_index(segments, LogSegment, segments->len - 1).first_index : 0;
         ZabMeta m = s->report.meta;
 
         m.membership = ZAB_MEMBERSHIP_MEMBER;
         m.durable_floor = s->log.durable;
         m.checkpoint_generation = generation;
         for (unsigned i = 0; i < 2; i++) {
-                int r = meta_file_write(&s->meta, &m, newest);
+                int r = meta_file_write(&s->meta, &m, log_newest(&s->log));
 
                 if (r < 0)
                         return r;

@@ -79,8 +79,9 @@ int store_open(const StoreOptions *options, const StoreListener *listener, Store
 int store_create(Store *s, const ZabMeta *meta);
 
 /* Loads the checkpoint into `tree` (from tree_new_empty(); NULL only verifies), checks the digest, and gives
- * its position and the committed configuration stored with it (owned by the caller; NULL for none).  Returns 1 if loaded, 0 if there
- * is none (the tree must then be a tree_new()), -EUCLEAN if it is damaged (the report becomes DAMAGED). */
+ * its position and the committed configuration stored with it (owned by the caller; NULL for none).  Returns 1 if
+ * loaded, 0 if there is none (the tree must then be a tree_new()), -EUCLEAN if it is damaged (the report becomes
+ * DAMAGED). */
 int store_load(Store *s, Tree *tree, ZabPosition *ret_position, GBytes **ret_config);
 
 /* Scans the log strictly (2.11) and calls `each` for every entry after the checkpoint, in order; the entry's
@@ -91,9 +92,10 @@ int store_replay(Store *s, int (*each)(void *userdata, const ZabEntry *entry), v
 const StoreReport *store_get_report(const Store *s);
 
 /* DAMAGED only, before store_start(): accepts the loss (the log is cut at the damage; a damaged checkpoint is
- * dropped only if the log still reaches back to index 1) and makes the member MEMBER again.  For `convened --accept-loss`.
- * *ret_lost_from: the first index that may be lost.  Then load and replay (again), from the beginning.  -ENODATA, with
- * *ret_error, if META is lost or neither checkpoint nor log reaches back to the first entry. */
+ * dropped only if the log still reaches back to index 1) and makes the member MEMBER again.  For `convened
+ * --accept-loss`. *ret_lost_from: the first index that may be lost.  Then load and replay (again), from the
+ * beginning.  -ENODATA, with *ret_error, if META is lost or neither checkpoint nor log reaches back to the first
+ * entry. */
 int store_accept_loss(Store *s, uint64_t *ret_lost_from, char **ret_error);
 
 /* Starts the writer thread (and a spare segment).  All signals are blocked in it. */

@@ -129,7 +129,7 @@ static void make_spare(WriterThread *w) {
                 w->spare_due_usec = w->log->spare_filled < w->log->segment_bytes ? 0 : INT64_MAX;
 }
 
-/* A retry, or the next piece of zeros.  Unwritten extents would do as well; they make each append half as slow again. */
+/* A retry, or the next piece of zeros.  Unwritten extents would do as well, at half as much again for each append. */
 static void tend_spare(WriterThread *w) {
         int64_t begin = g_get_monotonic_time(), end;
         int r;
@@ -152,13 +152,11 @@ static void tend_spare(WriterThread *w) {
  */
 
 static int write_meta(WriterThread *w, const ZabMeta *meta, uint64_t generation) {
-        GArray *segments = w->log->segments;
         ZabMeta m = *meta;
 
         m.durable_floor = w->log->durable;
         m.checkpoint_generation = generation;
-        return meta_file_write(w->meta, &m,
-                               segments->len > 0 ? g_array_index(segments, LogSegment, segments->len - 1).first_index : 0);
+        return meta_file_write(w->meta, &m, log_newest(w->log));
 }
 
 static int flush(WriterThread *w) {
@@ -548,7 +546,7 @@ int writer_thread_new(const WriterThreadOptions *options, WriterThread **ret) {
         pthread_sigmask(SIG_SETMASK, &old, NULL);
         if (!w->thread) {
                 writer_thread_free(w);
-                return directory_fail(options->directory, -EAGAIN, options->directory->fd, "writer", "start its thread");
+                return directory_fail(options->directory, -EAGAIN, options->directory->fd, "writer", "start");
         }
         *ret = w;
         return 0;

@@ -2,8 +2,8 @@
 
 /*
  * The store's log beside the bare disk, in the same directory and in turns: a durable append at window 1 against one
- * preallocated 4-KiB pwrite and fdatasync, and appends per second at window 1000.  Then appends while checkpoints run, and
- * the time to load one.
+ * preallocated 4-KiB pwrite and fdatasync, and appends per second at window 1000.  Then appends while checkpoints
+ * run, and the time to load one.
  *
  *     bench-store [DIRECTORY [ROWS]]   the disk to measure; default: the directory for temporary files, 200000 rows
  */
@@ -227,7 +227,8 @@ static Hash128 hash_row(const TreeRow *row) {
 }
 
 /* Rows `step` apart, in the version after `version`, handed over in pieces between appends at window 1. */
-static void checkpoint(Bench *b, GBytes *payload, const char *name, unsigned rows_count, unsigned step, uint8_t version) {
+static void checkpoint(Bench *b, GBytes *payload, const char *name, unsigned rows_count, unsigned step,
+                       uint8_t version) {
         g_autofree TreeRow *rows = g_new0(TreeRow, ROWS_PER_CALL);
         g_autofree uint8_t *values = g_malloc0(ROWS_PER_CALL * ROW_BYTES), *before = g_malloc0(ROW_BYTES);
         g_autoptr(GArray) latencies = g_array_new(FALSE, FALSE, sizeof(double));
@@ -239,7 +240,8 @@ static void checkpoint(Bench *b, GBytes *payload, const char *name, unsigned row
         memset(before, version, ROW_BYTES);
         memset(values, version + 1, (size_t) ROWS_PER_CALL * ROW_BYTES);
         for (uint64_t k = 1; k <= rows_count; k += step) {
-                TreeRow old = { TREE_TABLE_ZNODE, k, before, ROW_BYTES }, new = { TREE_TABLE_ZNODE, k, values, ROW_BYTES };
+                TreeRow old = { TREE_TABLE_ZNODE, k, before, ROW_BYTES };
+                TreeRow new = { TREE_TABLE_ZNODE, k, values, ROW_BYTES };
 
                 if (version > 0)
                         digest = hash128_subtract(digest, hash_row(&old));
@@ -260,7 +262,9 @@ static void checkpoint(Bench *b, GBytes *payload, const char *name, unsigned row
                         unsigned n = 0;
 
                         for (; n < ROWS_PER_CALL && key <= rows_count; n++, key += step)
-                                rows[n] = (TreeRow) { TREE_TABLE_ZNODE, key, values + (size_t) n * ROW_BYTES, ROW_BYTES };
+                                rows[n] = (TreeRow) {
+                                        TREE_TABLE_ZNODE, key, values + n * (size_t) ROW_BYTES, ROW_BYTES,
+                                };
                         store_checkpoint_rows(b->store, rows, n);
                         if (key > rows_count)
                                 store_checkpoint_end(b->store);

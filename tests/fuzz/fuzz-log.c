@@ -98,7 +98,8 @@ static void watermark(Image *m) {
         put(m);
 }
 
-static void seal(uint8_t *at, const void *first, size_t first_size, const void *second, size_t second_size, uint64_t salt) {
+static void seal(uint8_t *at, const void *first, size_t first_size, const void *second, size_t second_size,
+                 uint64_t salt) {
         uint8_t checked[256];
         uint64_t check;
 

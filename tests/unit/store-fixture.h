@@ -319,6 +319,19 @@ static inline void fixture_checkpoint(Fixture *f, Prng *prng, bool full, unsigne
         store_checkpoint_end(f->store);
 }
 
+/* A checkpoint takes an io_seq of its own, which appended() does not tell. */
+static inline void fixture_checkpoint_and_wait(Fixture *f, Prng *prng, bool full, unsigned changes) {
+        fixture_checkpoint(f, prng, full, changes);
+        fixture_wait(f, f->checkpointed == f->io_seq);
+        g_assert_cmpint(f->checkpoint_error, ==, 0);
+        f->appended = f->io_seq;
+}
+
+static inline void fixture_reopen(Fixture *f) {
+        fixture_close(f);
+        fixture_run(f);
+}
+
 static inline char *fixture_path(const Fixture *f, const char *name) {
         return g_build_filename(f->directory, name, NULL);
 }

@@ -2,9 +2,9 @@
 #pragma once
 
 /*
- * A StoreIo that counts what it is asked for, ends the process at a chosen call, and knows what the disk would have if the
- * power went just then: writes that no fdatasync followed are kept or lost sector by sector, names that no fsync of the
- * directory followed are lost from some point on.
+ * A StoreIo that counts what it is asked for, ends the process at a chosen call, and knows what the disk would have
+ * if the power went just then: writes that no fdatasync followed are kept or lost sector by sector, names that no
+ * fsync of the directory followed are lost from some point on.
  */
 
 #include "agent/store/io.h"

@@ -71,7 +71,8 @@ static void test_spans(void) {
                 { "10", 10000 }, { "10s", 10000 }, { "500ms", 500 }, { "1h 30min", 5400000 }, { "1h30min", 5400000 },
                 { "2 d", 172800000 }, { " 1 ", 1000 }, { "0", 0 }, { "1s 1s", 2000 },
         };
-        static const char *const bad[] = { "", " ", "s", "10x", "-1", "1.5s", "99999999999999999999", "18446744073709551615d" };
+        static const char *const bad[] = { "", " ", "s", "10x", "-1", "1.5s", "99999999999999999999",
+                                           "18446744073709551615d" };
         uint64_t v;
 
         for (size_t i = 0; i < G_N_ELEMENTS(good); i++) {
@@ -200,7 +201,8 @@ static void test_multi(void) {
         g_autoptr(Multi) m = parse(
                 "[{\"op\": \"create\", \"path\": \"/a\", \"data\": \"x\", \"mode\": \"ttl\", \"ttl_ms\": 5000,"
                 "  \"acl\": [\"world:anyone:r\", \"auth::all\"]},"
-                " {\"op\": \"set\", \"path\": \"/b\", \"data_base64\": \"/wA=\", \"version\": 3, \"czxid\": \"0x100000002\"},"
+                " {\"op\": \"set\", \"path\": \"/b\", \"data_base64\": \"/wA=\", \"version\": 3,"
+                "  \"czxid\": \"0x100000002\"},"
                 " {\"op\": \"set\", \"path\": \"/c\", \"null\": true, \"czxid\": 5},"
                 " {\"op\": \"delete\", \"path\": \"/d\", \"version\": -1},"
                 " {\"op\": \"check\", \"path\": \"/e\"}]\n");
@@ -305,8 +307,8 @@ static void test_options(void) {
         g_autofree char *error = NULL;
         Options o;
 
-        g_assert_true(try_options(&o, &error, "convenectl create /a -es --acl world:anyone:r --acl=auth::all --ttl=1h data "
-                                              "--if-version -1 --timeout 5 -- sleep --since 1"));
+        g_assert_true(try_options(&o, &error, "convenectl create /a -es --acl world:anyone:r --acl=auth::all --ttl=1h "
+                                              "data --if-version -1 --timeout 5 -- sleep --since 1"));
         g_assert_cmpuint(o.arguments_count, ==, 3);
         g_assert_cmpstr(o.arguments[0], ==, "create");
         g_assert_cmpstr(o.arguments[2], ==, "data");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * The store under crashes: a child process works, tells through a pipe what it was told is durable, and ends at a chosen
- * call, killed or with the power gone.  The parent opens what is left: everything told is there, in order, and
+ * The store under crashes: a child process works, tells through a pipe what it was told is durable, and ends at a
+ * chosen call, killed or with the power gone.  The parent opens what is left: everything told is there, in order, and
  * nothing half there.
  */
 
@@ -226,8 +226,8 @@ static char *make_directory(void) {
         return directory;
 }
 
-/* Every call there is, for one kind of crash and one course of work.  How calls merge depends on time, so the end is where
- * the child came to its own three times running. */
+/* Every call there is, for one kind of crash and one course of work.  How calls merge depends on time, so the end is
+ * where the child came to its own three times running. */
 static unsigned crash_everywhere_once(PowerMoment moment, bool loses_power, uint64_t seed) {
         unsigned crashes = 0, ended = 0;
 
@@ -286,8 +286,8 @@ static void test_power_after(void) {
         crash_everywhere(POWER_AFTER, true);
 }
 
-/* One directory through many lives, crashes in recovery included; what a kill leaves unsynced, a later loss of power may
- * still take. */
+/* One directory through many lives, crashes in recovery included; what a kill leaves unsynced, a later loss of power
+ * may still take. */
 static void test_many_lives(void) {
         char *directory = make_directory();
         g_autofree char *journal = g_strdup_printf("%s.journal", directory);

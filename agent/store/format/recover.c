@@ -85,8 +85,8 @@ static bool continues(const ZabPosition *at, const Record *r) {
                r->durable_hint <= at->index;
 }
 
-/* Judges the record at `offset` as the one after `at`.  Returns 1 with the record and, unless it is a watermark, its entry
- * (whose payload the caller owns), 0 if it is not that, or a negative errno. */
+/* Judges the record at `offset` as the one after `at`.  Returns 1 with the record and, unless it is a watermark, its
+ * entry (whose payload the caller owns), 0 if it is not that, or a negative errno. */
 static int read_record(Scan *s, const ZabPosition *at, uint64_t offset, Record *ret_record, ZabEntry *ret_entry) {
         g_autoptr(GBytes) payload = NULL;
         const uint8_t *data;

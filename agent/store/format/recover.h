@@ -6,9 +6,9 @@
  *
  * The strict scan of the log at start: from the segment that holds the entry after the checkpoint, every entry must
  * continue the one before it by index, zxid and chain.  Where one does not, at index x, the question is whether it ever
- * was durable.  Proof that it was: the checkpoint, META's durable floor, the durable hint of any later record that still
- * parses, a later segment (a segment is begun only when the ones before it are durable), or a file that is shorter
- * or less than what was durable when it got its name.
+ * was durable.  Proof that it was: the checkpoint, META's durable floor, the durable hint of any later record that
+ * still parses, a later segment (a segment is begun only when the ones before it are durable), or a file that is
+ * shorter or less than what was durable when it got its name.
  *
  *     proof >= x    DAMAGED: something acknowledged may be lost; never cut silently
  *     proof <  x    TORN: the tail of a write that was never acknowledged; cut it
@@ -59,7 +59,7 @@ typedef struct RecoverResult {
         ZabPosition last;               /* the last good entry, or the checkpoint if that is later */
         unsigned segment;               /* CLEAN and TORN: where the next record goes; DAMAGED, NEWER: the bad one */
         uint64_t offset;                /* there; 0 if the whole file is bad or missing */
-        bool stale;                     /* CLEAN and TORN: no segment reaches the checkpoint, the log begins anew after it */
+        bool stale;                     /* CLEAN and TORN: the log ends before the checkpoint; it begins anew there */
         uint64_t torn_bytes;            /* TORN: from `offset` to the last byte that is not zero */
         uint64_t lost_index;            /* DAMAGED: the first entry that may be lost */
         const char *why;                /* DAMAGED, NEWER: static, a part of a sentence */

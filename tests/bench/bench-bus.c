@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Calls per second over a private dbus-daemon and over the local socket, beside a process that does nothing but serve two methods with
+ * sd-bus on the same path: Empty (no arguments, no answer) and Same (Get's arguments and an answer of Get's form and size).
+ * All are measured in turns; the figures are medians over the rounds.
+ *
+ *     bench-bus CONVENED DBUS-DAEMON [MILLISECONDS]     per measurement; default 400
+ */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <systemd/sd-event.h>
+
+#include "tests/bus/harness.h"
+
+#define ROUNDS 7
+#define DATA_BYTES 100
+
+static uint64_t measure_usec = 400000;
+
+static uint64_t now_usec(void) {
+        struct timespec ts;
+
+        clock_gettime(CLOCK_MONOTONIC, &ts);
+        return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/*
+ * The process to compare with
+ */
+
+static int method_empty(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return sd_bus_reply_method_return(m, NULL);
+}
+
+static int method_same(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        static const uint8_t data[DATA_BYTES];
+        g_autoptr(sd_bus_message) reply = NULL;
+        const char *path;
+
+        if (sd_bus_message_read(m, "s", &path) < 0 || sd_bus_message_skip(m, "a{sv}") < 0 ||
+            sd_bus_message_new_method_return(m, &reply) < 0 ||
+            sd_bus_message_append_array(reply, 'y', data, sizeof(data)) < 0 ||
+            sd_bus_message_append(reply, STAT, UINT64_C(1), UINT64_C(2), UINT64_C(3), INT64_C(4), INT64_C(5), 6, 7, 8,
+                                  UINT64_C(9), 10, 11) < 0)
+                return -EINVAL;
+        return sd_bus_send(NULL, reply, NULL);
+}
+
+static const sd_bus_vtable bare_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD("Empty", NULL, NULL, method_empty, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("Same", "sa{sv}", "ay" STAT, method_same, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};
+
+static void serve(sd_bus *bus, sd_event *event) {
+        g_assert_cmpint(sd_bus_add_object_vtable(bus, NULL, "/org/convene1", "org.convene1.Bare", bare_vtable, NULL), >=, 0);
+        g_assert_cmpint(sd_bus_start(bus), >=, 0);
+        g_assert_cmpint(sd_bus_attach_event(bus, event, 0), >=, 0);
+}
+
+static int on_connection(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        int connection = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        sd_bus *bus;
+
+        g_assert_cmpint(sd_bus_new(&bus), >=, 0);
+        g_assert_cmpint(sd_bus_set_fd(bus, connection, connection), >=, 0);
+        g_assert_cmpint(sd_bus_set_server(bus, true, SD_ID128_MAKE(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16)), >=, 0);
+        g_assert_cmpint(sd_bus_negotiate_fds(bus, true), >=, 0);
+        serve(bus, sd_event_source_get_event(source));
+        return 0;
+}
+
+_Noreturn static void run_bare(int listening, int ready, const char *broker_address) {
+        sd_event *event = NULL;
+        sd_bus *bus = NULL;
+
+        (void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+        g_assert_cmpint(sd_event_new(&event), >=, 0);
+        g_assert_cmpint(sd_event_add_io(event, NULL, listening, EPOLLIN, on_connection, NULL), >=, 0);
+        g_assert_cmpint(sd_bus_new(&bus), >=, 0);
+        g_assert_cmpint(sd_bus_set_address(bus, broker_address), >=, 0);
+        g_assert_cmpint(sd_bus_set_bus_client(bus, true), >=, 0);
+        serve(bus, event);
+        g_assert_cmpint(sd_bus_request_name(bus, "org.convene1.Bare", 0), >=, 0);
+        g_assert_cmpint(write(ready, "", 1), ==, 1);
+        (void) sd_event_loop(event);
+        _exit(EXIT_FAILURE);
+}
+
+static pid_t start_bare(const char *path, const char *broker_address) {
+        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), ready[2];
+        pid_t pid;
+        char c;
+
+        g_strlcpy(sa.sun_path, path, sizeof(sa.sun_path));
+        g_assert_cmpint(bind(fd, (struct sockaddr *) &sa, sizeof(sa)), ==, 0);
+        g_assert_cmpint(listen(fd, 16), ==, 0);
+        g_assert_cmpint(pipe(ready), ==, 0);
+        pid = fork();
+        g_assert_cmpint(pid, >=, 0);
+        if (pid == 0)
+                run_bare(fd, ready[1], broker_address);
+        close(fd);
+        close(ready[1]);
+        g_assert_cmpint(read(ready[0], &c, 1), ==, 1);
+        close(ready[0]);
+        return pid;
+}
+
+/*
+ * The client
+ */
+
+typedef struct Load {
+        sd_bus *bus;
+        const char *destination, *interface, *member;
+        unsigned arguments;             /* 0: none, 1: Get's, 2: Set's */
+        unsigned unanswered;
+        uint64_t answered, until_usec;
+} Load;
+
+static void load_send(Load *l);
+
+static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Load *l = userdata;
+
+        if (sd_bus_message_is_method_error(m, NULL))
+                g_error("%s: %s", l->member, sd_bus_message_get_error(m)->message);
+        l->unanswered--;
+        l->answered++;
+        if (l->answered % 8 != 0 || now_usec() < l->until_usec)
+                load_send(l);
+        return 1;
+}
+
+static void load_send(Load *l) {
+        static const uint8_t data[DATA_BYTES];
+        g_autoptr(sd_bus_message) m = NULL;
+        int r;
+
+        r = sd_bus_message_new_method_call(l->bus, &m, l->destination, "/org/convene1", l->interface, l->member);
+        if (r >= 0 && l->arguments > 0)
+                r = sd_bus_message_append(m, "s", "/bench");
+        if (r >= 0 && l->arguments == 2)
+                r = sd_bus_message_append_array(m, 'y', data, sizeof(data));
+        if (r >= 0 && l->arguments == 2)
+                r = sd_bus_message_append(m, "i", -1);
+        if (r >= 0 && l->arguments > 0)
+                r = sd_bus_message_append(m, "a{sv}", 0);
+        if (r >= 0)
+                r = sd_bus_call_async(l->bus, NULL, m, on_answer, l, UINT64_C(60000000));
+        g_assert_cmpint(r, >=, 0);
+        l->unanswered++;
+}
+
+static double rate(Load *l, unsigned window) {
+        uint64_t from = now_usec();
+
+        l->answered = 0;
+        l->until_usec = from + measure_usec;
+        for (unsigned i = 0; i < window; i++)
+                load_send(l);
+        while (l->unanswered > 0) {
+                int r = sd_bus_process(l->bus, NULL);
+
+                g_assert_cmpint(r, >=, 0);
+                if (r == 0)
+                        g_assert_cmpint(sd_bus_wait(l->bus, UINT64_MAX), >=, 0);
+        }
+        return (double) l->answered * 1e6 / (double) (now_usec() - from);
+}
+
+static int compare(const void *a, const void *b) {
+        double x = *(const double *) a, y = *(const double *) b;
+
+        return (x > y) - (x < y);
+}
+
+static double median(double *values) {
+        qsort(values, ROUNDS, sizeof(double), compare);
+        return values[ROUNDS / 2];
+}
+
+static void compare_at(const char *transport, unsigned window, Load *get, Load *empty, Load *same, Load *set) {
+        double gets[ROUNDS], empties[ROUNDS], sames[ROUNDS], sets[ROUNDS], g, e, s;
+
+        for (unsigned i = 0; i < ROUNDS; i++) {
+                gets[i] = rate(get, window);
+                empties[i] = rate(empty, window);
+                sames[i] = rate(same, window);
+                sets[i] = rate(set, window);
+        }
+        g = median(gets);
+        e = median(empties);
+        s = median(sames);
+        printf("%-6s  window %4u  Get %7.0f/s   empty method %7.0f/s   ratio %.2f   same form %7.0f/s   ratio %.2f   Set %7.0f/s\n",
+               transport, window, g, e, g / e, s, g / s, median(sets));
+        fflush(stdout);
+}
+
+static void bench(const char *transport, sd_bus *agent, sd_bus *bare) {
+        Load get = { agent, "org.convene1", TREE, "Get", 1 }, set = { agent, "org.convene1", TREE, "Set", 2 };
+        Load empty = { bare, "org.convene1.Bare", "org.convene1.Bare", "Empty", 0 };
+        Load same = { bare, "org.convene1.Bare", "org.convene1.Bare", "Same", 1 };
+        double sets[ROUNDS];
+
+        (void) rate(&get, 100);                 /* warm */
+        compare_at(transport, 1, &get, &empty, &same, &set);
+        compare_at(transport, 100, &get, &empty, &same, &set);
+        for (unsigned i = 0; i < ROUNDS; i++)
+                sets[i] = rate(&set, 1000);
+        printf("%-6s  window 1000  Set %7.0f/s\n", transport, median(sets));
+}
+
+static sd_bus *connect_bare(const char *path) {
+        g_autofree char *address = g_strdup_printf("unix:path=%s", path);
+        sd_bus *bus = NULL;
+
+        g_assert_cmpint(sd_bus_new(&bus), >=, 0);
+        g_assert_cmpint(sd_bus_set_address(bus, address), >=, 0);
+        g_assert_cmpint(sd_bus_negotiate_fds(bus, true), >=, 0);
+        g_assert_cmpint(sd_bus_start(bus), >=, 0);
+        return bus;
+}
+
+int main(int argc, char *argv[]) {
+        g_autofree char *path = NULL;
+        Agent *a;
+        pid_t bare_pid;
+
+        if (argc < 3) {
+                fprintf(stderr, "usage: %s CONVENED DBUS-DAEMON [MILLISECONDS]\n", argv[0]);
+                return EXIT_FAILURE;
+        }
+        convened_path = argv[1];
+        dbus_daemon_path = argv[2];
+        if (argc > 3)
+                measure_usec = strtoull(argv[3], NULL, 10) * 1000;
+
+        a = agent_new(NULL);
+        path = g_build_filename(a->directory, "bare", NULL);
+        bare_pid = start_bare(path, a->broker_address);
+        {
+                g_autoptr(sd_bus) broker = peer_new(a), agent = peer_new_socket(a), bare = connect_bare(path);
+
+                sd_bus_message_unref(call(agent, TREE, "Create", "saysa{sv}", "/bench", 0, "persistent", 0));
+                {
+                        Load fill = { agent, "org.convene1", TREE, "Set", 2 };
+
+                        (void) rate(&fill, 1);
+                }
+                bench("socket", agent, bare);
+                bench("broker", broker, broker);
+        }
+        kill(bare_pid, SIGTERM);
+        (void) waitpid(bare_pid, NULL, 0);
+        agent_free(a);
+        return EXIT_SUCCESS;
+}
