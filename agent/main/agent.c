@@ -32,12 +32,15 @@
 #include "agent/main/presences.h"
 #include "agent/store/store.h"
 
+#define APPENDS_PER_TURN 128
+
 typedef struct Agent {
         const AgentOptions *options;
         Conf conf;
         char *host;
         sd_event *event;
-        sd_event_source *tick;
+        sd_event_source *tick, *apply_turn;
+        uint64_t appended_io_seq, applied_io_seq;       /* durable; and handed to the member */
         Store *store;
         Member *member;
         Checkpointer *checkpointer;
@@ -140,11 +143,25 @@ static void get_time(void *userdata, uint64_t *ret_now_usec, int64_t *ret_wall_m
  * The store's completions
  */
 
-static void on_appended(void *userdata, uint64_t io_seq) {
+/* One group commit may carry thousands of entries, each with an answer to send: a turn takes a bounded part of them,
+ * so that everybody else is not kept waiting. */
+static int on_apply_turn(sd_event_source *source, void *userdata) {
         Agent *a = userdata;
 
-        member_on_appended(a->member, io_seq);
+        a->applied_io_seq = MIN(a->applied_io_seq + APPENDS_PER_TURN, a->appended_io_seq);
+        member_on_appended(a->member, a->applied_io_seq);
         checkpointer_consider(a->checkpointer);
+        return sd_event_source_set_enabled(a->apply_turn,
+                                           a->applied_io_seq < a->appended_io_seq ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+static void on_appended(void *userdata, uint64_t io_seq) {
+        Agent *a = userdata;
+        bool idle = a->applied_io_seq >= a->appended_io_seq;
+
+        a->appended_io_seq = io_seq;
+        if (idle)
+                (void) on_apply_turn(a->apply_turn, a);
 }
 
 static void on_meta_written(void *userdata, uint64_t io_seq) {
@@ -643,6 +660,12 @@ static int open_loop(Agent *a) {
         r = sd_event_source_set_prepare(a->tick, on_prepare);
         if (r < 0)
                 return r;
+        r = sd_event_add_defer(a->event, &a->apply_turn, on_apply_turn, a);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(a->apply_turn, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
         return sd_event_set_watchdog(a->event, true);
 }
 
@@ -728,6 +751,7 @@ int agent_run(const AgentOptions *options) {
         if (a.store)
                 a.store = store_close(a.store);
         member_free(a.member);
+        sd_event_source_unref(a.apply_turn);
         sd_event_source_unref(a.tick);
         sd_event_unref(a.event);
         if (options->pid_file && r == AGENT_EXIT_OK)
