@@ -28,8 +28,9 @@ typedef struct UnitState {
 struct Units {
         sd_event *event;
         sd_bus *bus;                    /* NULL: no systemd to ask */
+        char *owner;                    /* systemd's unique name there; NULL: not there, or not known yet */
         sd_bus_slot *owner_slot, *changed_slot, *new_slot, *reloading_slot;
-        sd_bus_slot *subscribe_slot, *scan_slot;        /* calls under way */
+        sd_bus_slot *find_slot, *subscribe_slot, *scan_slot;    /* calls under way */
         sd_event_source *retry;         /* armed when a question failed without an answer */
         bool scan_again;                /* something may have started since the scan under way was sent */
 

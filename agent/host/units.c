@@ -4,7 +4,8 @@
  * Units
  *
  * One subscription and four matches serve every unit: the manager's name changes owner (PID 1 re-executed itself), it has
- * reloaded, it loaded a unit, a unit's state changed.
+ * reloaded, it loaded a unit, a unit's state changed.  A match keeps nobody from addressing a signal to the agent alone, and
+ * sd-bus cannot tell which well-known name a sender has: so each handler looks at the sender itself.
  *
  * Answers and signals of one sender arrive in the order in which they were sent.  So a run is first asked for, and
  * signals count from the first answer on; older ones, still in the queue, may speak of the run before.  After anything
@@ -22,6 +23,7 @@
 #include <stdlib.h>
 
 #define RETRY_USEC (1000 * 1000)
+#define BROKER_NAME "org.freedesktop.DBus"
 
 struct UnitRun {
         Units *units;
@@ -189,6 +191,11 @@ static void units_tell_listener(Units *u, const char *unit, const UnitState *s) 
                 units_tell_started(u, &(UnitFacts) { unit, s->invocation, s->active });
 }
 
+/* Told by systemd, and not by somebody who would like to be taken for it. */
+static bool units_believes(const Units *u, sd_bus_message *m) {
+        return u->owner && g_strcmp0(sd_bus_message_get_sender(m), u->owner) == 0;
+}
+
 static bool units_cares(const Units *u, const char *unit) {
         return g_hash_table_contains(u->runs, unit) || units_wants(u, unit);
 }
@@ -198,6 +205,8 @@ static int units_on_changed(sd_bus_message *m, void *userdata, sd_bus_error *err
         char *unit = NULL;
         UnitState s;
 
+        if (!units_believes(u, m))
+                return 0;
         if (sd_bus_path_decode(sd_bus_message_get_path(m), SYSTEMD_UNIT_PREFIX, &unit) <= 0)
                 return 0;
         if (units_cares(u, unit) && sd_bus_message_skip(m, "s") >= 0 && unit_state_read(m, &s) >= 0) {
@@ -273,24 +282,46 @@ static int units_on_loaded(sd_bus_message *m, void *userdata, sd_bus_error *erro
         Units *u = userdata;
         const char *unit;
 
-        if (sd_bus_message_read(m, "s", &unit) > 0 && units_wants(u, unit))
+        if (units_believes(u, m) && sd_bus_message_read(m, "s", &unit) > 0 && units_wants(u, unit))
                 units_scan(u);
         return 0;
 }
 
 static int units_on_reloading(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Units *u = userdata;
         int begins;
 
-        if (sd_bus_message_read(m, "b", &begins) > 0 && !begins)
-                units_ask_everything(userdata);
+        if (units_believes(u, m) && sd_bus_message_read(m, "b", &begins) > 0 && !begins)
+                units_ask_everything(u);
         return 0;
+}
+
+/* What was said before the owner was known counts for nothing, so everything is asked for. */
+static void units_set_owner(Units *u, const char *owner) {
+        g_free(u->owner);
+        u->owner = *owner != '\0' ? g_strdup(owner) : NULL;
+        if (u->owner)
+                units_ask_everything(u);
 }
 
 static int units_on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *name, *old, *new;
+        Units *u = userdata;
 
-        if (sd_bus_message_read(m, "sss", &name, &old, &new) > 0 && *new != '\0')
-                units_ask_everything(userdata);
+        if (g_strcmp0(sd_bus_message_get_sender(m), BROKER_NAME) != 0 || sd_bus_message_read(m, "sss", &name, &old, &new) <= 0)
+                return 0;
+        u->find_slot = sd_bus_slot_unref(u->find_slot);
+        units_set_owner(u, new);
+        return 0;
+}
+
+static int units_on_found_owner(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Units *u = userdata;
+        const char *owner;
+
+        u->find_slot = sd_bus_slot_unref(u->find_slot);
+        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "s", &owner) > 0)
+                units_set_owner(u, owner);
         return 0;
 }
 
@@ -342,8 +373,8 @@ static int units_add_match(Units *u, sd_bus_slot **slot, const char *sender, con
 static void units_connect(Units *u) {
         int r;
 
-        r = units_add_match(u, &u->owner_slot, "org.freedesktop.DBus",
-                            "interface='org.freedesktop.DBus',member='NameOwnerChanged',arg0='" SYSTEMD_NAME "'",
+        r = units_add_match(u, &u->owner_slot, BROKER_NAME,
+                            "interface='" BROKER_NAME "',member='NameOwnerChanged',arg0='" SYSTEMD_NAME "'",
                             units_on_owner);
         if (r >= 0)
                 r = units_add_match(u, &u->reloading_slot, SYSTEMD_NAME,
@@ -358,9 +389,11 @@ static void units_connect(Units *u) {
                                     "interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',"
                                     "path_namespace='" SYSTEMD_UNIT_PREFIX "',arg0='" SYSTEMD_UNIT "'",
                                     units_on_changed);
+        if (r >= 0)
+                r = sd_bus_call_method_async(u->bus, &u->find_slot, BROKER_NAME, "/org/freedesktop/DBus", BROKER_NAME,
+                                             "GetNameOwner", units_on_found_owner, u, "s", SYSTEMD_NAME);
         if (r < 0)
-                return;                 /* the connection is closing, which its owner is told */
-        units_ask_everything(u);
+                units_retry_later(u);   /* most likely the connection is closing, which its owner is told */
 }
 
 static void units_disconnect(Units *u) {
@@ -368,10 +401,12 @@ static void units_disconnect(Units *u) {
         u->reloading_slot = sd_bus_slot_unref(u->reloading_slot);
         u->new_slot = sd_bus_slot_unref(u->new_slot);
         u->changed_slot = sd_bus_slot_unref(u->changed_slot);
+        u->find_slot = sd_bus_slot_unref(u->find_slot);
         u->subscribe_slot = sd_bus_slot_unref(u->subscribe_slot);
         u->scan_slot = sd_bus_slot_unref(u->scan_slot);
         u->retry = sd_event_source_disable_unref(u->retry);
         u->scan_again = false;
+        g_clear_pointer(&u->owner, g_free);
         u->bus = sd_bus_unref(u->bus);
         units_fail_lookups(u, -ENOTCONN);
 }

@@ -339,11 +339,60 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static int listen_on(const char *path) {
+        struct sockaddr_un sa = { .sun_family = AF_UNIX };
+        int fd;
+
+        if (strlen(path) >= sizeof(sa.sun_path))
+                return -ENAMETOOLONG;
+        strcpy(sa.sun_path, path);
+
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+
+        /* The store's lock is ours, so a socket that is still there belongs to nobody. */
+        (void) unlink(path);
+        if (bind(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0 || chmod(path, 0666) < 0 || listen(fd, SOMAXCONN) < 0) {
+                int r = -errno;
+
+                close(fd);
+                return r;
+        }
+
+        return fd;
+}
+
+static int open_socket(Agent *a) {
+        int fd;
+
+        if (a->options->socket)
+                fd = listen_on(a->options->socket);
+        else
+                fd = fd_store_take_socket(a->fds, "bus");
+        if (fd == -ENOENT && !a->options->socket)
+                return 0;                       /* only the system bus, then */
+        if (fd < 0) {
+                journal(LOG_CRIT, NULL, "Cannot listen on %s: %s", a->options->socket ?: "the socket handed over by systemd",
+                        strerror(-fd));
+                return AGENT_EXIT_FAILURE;
+        }
+
+        return server_listen(a->server, fd) < 0 ? AGENT_EXIT_FAILURE : 0;
+}
+
 /* The first time the member serves: owners are found again, presence begins, and the world may call. */
 static void begin_serving(Agent *a) {
+        int r;
+
         server_recover_owners(a->server);
         presences_load(a->presences);
+        r = open_socket(a);             /* who came earlier waits in its queue */
         fd_store_drop_rest(a->fds);
+        if (r != 0) {
+                (void) sd_event_exit(a->event, r);
+                return;
+        }
         if (a->broker)
                 broker_request_name(a->broker);
         if (!a->broker || a->broker_problem)
@@ -558,49 +607,7 @@ static int open_store(Agent *a) {
         }
 }
 
-static int listen_on(const char *path) {
-        struct sockaddr_un sa = { .sun_family = AF_UNIX };
-        int fd;
-
-        if (strlen(path) >= sizeof(sa.sun_path))
-                return -ENAMETOOLONG;
-        strcpy(sa.sun_path, path);
-
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-
-        /* The store's lock is ours, so a socket that is still there belongs to nobody. */
-        (void) unlink(path);
-        if (bind(fd, (struct sockaddr *) &sa, sizeof(sa)) < 0 || chmod(path, 0666) < 0 || listen(fd, SOMAXCONN) < 0) {
-                int r = -errno;
-
-                close(fd);
-                return r;
-        }
-
-        return fd;
-}
-
-static int open_socket(Agent *a) {
-        int fd;
-
-        if (a->options->socket)
-                fd = listen_on(a->options->socket);
-        else
-                fd = fd_store_take_socket(a->fds, "bus");
-        if (fd == -ENOENT && !a->options->socket)
-                return 0;                       /* only the system bus, then */
-        if (fd < 0) {
-                journal(LOG_CRIT, NULL, "Cannot listen on %s: %s", a->options->socket ?: "the socket handed over by systemd",
-                        strerror(-fd));
-                return AGENT_EXIT_FAILURE;
-        }
-
-        return server_listen(a->server, fd) < 0 ? AGENT_EXIT_FAILURE : 0;
-}
-
-static int open_fronts(Agent *a) {
+static void open_fronts(Agent *a) {
         ServerOptions options = {
                 .host = a->host,
                 .limits = a->conf.limits,
@@ -628,7 +635,6 @@ static int open_fronts(Agent *a) {
                         .named = on_broker_named,
                         .userdata = a,
                 });
-        return open_socket(a);
 }
 
 static int open_loop(Agent *a) {
@@ -722,9 +728,7 @@ static int run(Agent *a) {
                 return r == AGENT_EXIT_DAMAGED ? accept_loss(a) : r;
         if (r != 0)
                 return r;
-        r = open_fronts(a);
-        if (r != 0)
-                return r;
+        open_fronts(a);
         if (!write_pid(a->options->pid_file))
                 return AGENT_EXIT_FAILURE;
         if (start_store(a) < 0)

@@ -165,8 +165,10 @@ static void start_waiting(MemberClient *c) {
                 if (p->state == PENDING_LEADER) {
                         if (request_op_is_update(p->op))
                                 (void) propose_again(p);
-                        else
+                        else if (p->linearizable)
                                 confirm(p);
+                        else if (member_is_serving(c->member))
+                                p->state = PENDING_TURN;
                 }
                 if (p->state == PENDING_LEADER || p->state == PENDING_INDEX)
                         return;                 /* what is behind it must not pass it */
@@ -260,14 +262,16 @@ static void submit_update(MemberClient *c, uint64_t tag, const Request *r) {
 
 static void submit_read(MemberClient *c, uint64_t tag, const Request *r, uint64_t watch, unsigned flags) {
         bool linearizable = flags & MEMBER_LINEARIZABLE || r->op == REQUEST_SYNC;
+        bool serving = member_is_serving(c->member);
         Pending *p;
 
-        if (!linearizable && g_queue_is_empty(&c->pending)) {
+        if (!linearizable && serving && g_queue_is_empty(&c->pending)) {
                 answer_read(c, tag, r, watch);
                 return;
         }
 
-        p = enqueue(c, tag, r->op, linearizable ? PENDING_LEADER : PENDING_TURN);
+        /* Without a leader the tree may be old, and after a start it is the last checkpoint's: nobody is shown that. */
+        p = enqueue(c, tag, r->op, linearizable || !serving ? PENDING_LEADER : PENDING_TURN);
         p->linearizable = linearizable;
         p->watch = watch;
         p->payload = encode_as_is(c->member, r);
