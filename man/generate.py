@@ -36,7 +36,7 @@ def exit_statuses(root):
     header = (root / "dbus/ctl/exit-status.h").read_text()
     numbers = dict(re.findall(r"(EXIT_STATUS_\w+) = (\d+),", header))
     source = (root / "dbus/ctl/exit-status.c").read_text()
-    rows = re.findall(r'\[(EXIT_STATUS_\w+)\] = \{ "([^"]*)", ("(?:[^"\\]|\\.)*") \}', source)
+    rows = re.findall(r'\[(EXIT_STATUS_\w+)\] = \{ "([^"]*)",\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\}', source)
     if len(rows) != len(numbers):
         sys.exit("generate.py: exit-status.c and exit-status.h do not match")
     return [(int(numbers[key]), name, strings(text)) for key, name, text in rows]

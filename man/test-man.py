@@ -58,7 +58,8 @@ def table_strings(path, pattern):
 def complete(*words):
     """What convenectl itself says may stand for the last word."""
     out = subprocess.run([CONVENECTL, "__complete", str(len(words)), "--", "convenectl", *words],
-                         stdout=subprocess.PIPE, check=True, text=True, env={**os.environ, "CONVENE_ADDRESS": "unix:path=/nonexistent"}).stdout
+                         stdout=subprocess.PIPE, check=True, text=True,
+                         env={**os.environ, "CONVENE_ADDRESS": "unix:path=/nonexistent"}).stdout
     return [line.split("\t")[0] for line in out.splitlines()]
 
 
@@ -185,7 +186,8 @@ def check_warnings():
             skip(name, "man is not installed")
             continue
         run = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", str(path)], stdout=subprocess.PIPE,
-                             stderr=subprocess.PIPE, text=True, env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "100"})
+                             stderr=subprocess.PIPE, text=True,
+                             env={**os.environ, "LC_ALL": "C.UTF-8", "MANWIDTH": "100"})
         wrong = run.stderr.splitlines()
         if run.returncode != 0 or len(run.stdout) < 500:
             wrong.append(f"man: exit status {run.returncode}, {len(run.stdout)} characters")

@@ -261,6 +261,13 @@ static void request_checkpoint(void *userdata, void (*done)(void *sink, int erro
         checkpointer_request(a->checkpointer, done, sink);
 }
 
+static void on_limit_reached(void *userdata, uid_t uid, const char *key, uint64_t value) {
+        g_autofree char *uid_field = g_strdup_printf("CONVENE_UID=%u", (unsigned) uid);
+
+        journal_send(LOG_WARNING, CONVENE_MESSAGE_LIMIT_REACHED, (const char *const[]) { uid_field, NULL },
+                     "User %u has reached %s=%" PRIu64 " of [Limits] and is refused more", (unsigned) uid, key, value);
+}
+
 static void get_presences(void *userdata,
                           void (*each)(void *sink, const char *unit, const char *invocation, const char *path,
                                        uint64_t session, const char *error),
@@ -622,6 +629,7 @@ static void open_fronts(Agent *a) {
                 .problems = get_problems,
                 .checkpoint = request_checkpoint,
                 .presences = get_presences,
+                .limit_reached = on_limit_reached,
                 .userdata = a,
         };
 

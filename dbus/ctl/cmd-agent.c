@@ -109,7 +109,8 @@ ExitStatus cmd_checkpoint(Ctl *c, char **arguments, unsigned count) {
         return r < 0 ? bad_reply(r) : print_zxid(c->options, zxid);
 }
 
-/* The first includes connecting.  A Sync goes all the way to the ensemble and back; Serving says whether updates would be taken. */
+/* The first includes connecting.  A Sync goes all the way to the ensemble and back; Serving says whether updates would
+ * be taken. */
 static ExitStatus ping_once(Ctl *c) {
         g_auto(AgentStatus) status = {};
         int64_t begin = g_get_monotonic_time();

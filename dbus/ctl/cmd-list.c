@@ -193,7 +193,8 @@ static void draw(const Drawing *d) {
                         g_array_set_size(marks, line->depth + 2);
                 g_string_truncate(prefix, g_array_index(marks, size_t, line->depth));
 
-                printf("%s%s%s%s%s", prefix->str, line->depth == 0 ? "" : line->last ? "└─ " : "├─ ",
+                const char *branch = line->last ? glyph("└─ ", "`- ") : glyph("├─ ", "|- ");
+                printf("%s%s%s%s%s", prefix->str, line->depth == 0 ? "" : branch,
                        colour_on(line->ephemeral ? COLOUR_YELLOW : COLOUR_NONE), line->name,
                        line->ephemeral ? colour_off() : "");
                 if (line->data) {
@@ -203,7 +204,7 @@ static void draw(const Drawing *d) {
                 putchar('\n');
 
                 if (line->depth > 0)
-                        g_string_append(prefix, line->last ? "   " : "│  ");
+                        g_string_append(prefix, line->last ? "   " : glyph("│  ", "|  "));
                 g_array_index(marks, size_t, line->depth + 1) = prefix->len;
         }
 

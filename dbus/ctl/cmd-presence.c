@@ -158,8 +158,8 @@ ExitStatus cmd_presence_enable(Ctl *c, char **arguments, unsigned count) {
         g_autofree char *text = presence_file_format(arguments[0], o);
         if (g_mkdir_with_parents(directory, 0755) < 0)
                 return file_failed("make", directory, errno);
-        if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644,
-                                      &error)) {
+        if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
+                                      0644, &error)) {
                 bool denied = g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_ACCES);
                 print_error("%s", error->message);
                 return denied ? EXIT_STATUS_ACCESS : EXIT_STATUS_FAILURE;

@@ -68,8 +68,8 @@ static void print_status(const Ctl *c, const AgentStatus *s, const Statistics *n
         g_autofree char *ago = format_ago(since_usec(s));
         g_autofree char *title = format_line(name);
 
-        printf("%s●%s %s - %s of an ensemble of %u\n", colour_on(health(s)), colour_off(), title, s->role,
-               s->members->len);
+        printf("%s%s%s %s - %s of an ensemble of %u\n", colour_on(health(s)), glyph("●", "*"), colour_off(), title,
+               s->role, s->members->len);
         print_field(WIDTH, "Agent", "convene %s on %s, at %s", s->version, s->host, c->where);
         printf("%*s: %s%s%s since %s; %s\n", WIDTH, "Role", colour_on(health(s)), s->role, colour_off(), since, ago);
         print_field(WIDTH, "Serving", "%s",

@@ -111,8 +111,8 @@ static const char *create_mode(const Options *o) {
         bool ephemeral = o->ephemeral || o->unit;
 
         if (ephemeral + o->container + (o->ttl_msec > 0) > 1 || (o->container && o->sequential)) {
-                print_error("an ephemeral (--ephemeral, --unit), a --container and a --ttl znode exclude each other, and "
-                            "a container cannot be --sequential");
+                print_error("an ephemeral (--ephemeral, --unit), a --container and a --ttl znode exclude each other, "
+                            "and a container cannot be --sequential");
                 return NULL;
         }
 

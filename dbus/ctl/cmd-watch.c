@@ -30,8 +30,8 @@ typedef struct Watcher {
         uint64_t printed;
 
         /* Where to go on from.  One zxid may carry many events, of which `last_count` were seen when the agent went. */
-        Zxid base;                      /* the watch saw everything after it */
-        Zxid last;                      /* of the last event; 0 before the first */
+        Zxid base;                      /* everything up to it is known to have been told */
+        Zxid last;                      /* of the last event after base; 0 if there was none */
         uint64_t last_count;
         uint64_t skip;                  /* events of `last` that come a second time */
 
@@ -152,7 +152,7 @@ static ExitStatus register_watch(Watcher *w, bool again) {
         int r = sd_bus_message_read(reply, "t", &zxid);
         if (r < 0)
                 return bad_reply(r);
-        if (w->last == 0)
+        if (!again)
                 w->base = since > 0 ? since : zxid;
         return EXIT_STATUS_OK;
 }
@@ -183,6 +183,17 @@ static ExitStatus show_role(Watcher *w) {
         return print_note(w, o, "role", line);
 }
 
+/* Signals keep the order of changes: with a zxid all events up to it have been told.  To go on from there rather than
+ * from the last event asks less of the agent's memory. */
+static void move_base(Watcher *w) {
+        if (w->skip > 0 || w->status.zxid <= w->base)
+                return;
+
+        w->base = w->status.zxid;
+        if (w->last <= w->base)
+                w->last = w->last_count = 0;
+}
+
 static ExitStatus on_properties(Watcher *w, sd_bus_message *m) {
         const char *interface;
         g_auto(GStrv) before = g_strdupv(w->status.problems);
@@ -195,6 +206,9 @@ static ExitStatus on_properties(Watcher *w, sd_bus_message *m) {
         r = agent_status_take(&w->status, m);
         if (r < 0)
                 return bad_reply(r);
+        move_base(w);
+        if (!w->monitors)
+                return EXIT_STATUS_OK;
 
         ExitStatus e = show_role(w);
         for (char **p = w->status.problems; e == EXIT_STATUS_OK && p && *p; p++) {
@@ -242,7 +256,8 @@ static ExitStatus compare_sessions(Watcher *w, const GPtrArray *before, const GP
         return EXIT_STATUS_OK;
 }
 
-/* No signal tells of other callers' sessions.  The counters are cheap to read, the list is not: it is read when they moved. */
+/* No signal tells of other callers' sessions.  The counters are cheap to read, the list is not: it is read when they
+ * moved. */
 static ExitStatus look_at_sessions(Watcher *w) {
         static const char *const counters[] = { "sessions_opened", "sessions_closed", "sessions_expired" };
         g_autoptr(Statistics) numbers = NULL;
@@ -316,7 +331,7 @@ static ExitStatus on_signal(void *userdata, const char *interface, sd_bus_messag
 
         if (g_str_equal(interface, "Watches") && g_str_equal(sd_bus_message_get_member(m), "Event"))
                 return on_event(w, m);
-        if (w->monitors && g_str_equal(interface, "Properties"))
+        if (g_str_equal(interface, "Properties"))
                 return on_properties(w, m);
         return EXIT_STATUS_OK;
 }

@@ -60,8 +60,8 @@ static void offer_verbs(const char *name, const char *prefix) {
         }
 }
 
-/* Children are sorted: those with the prefix are found without the rest being listed.  The first page begins after the prefix
- * itself, which is a name of its own right. */
+/* Children are sorted: those with the prefix are found without the rest being listed.  The first page begins after the
+ * prefix itself, which is a name in its own right. */
 static ExitStatus find_names(Ctl *c, const char *parent, const char *prefix, GPtrArray *names) {
         g_autoptr(GPtrArray) page = g_ptr_array_new_with_free_func(g_free);
         g_autofree char *path = g_strconcat(parent, g_str_equal(parent, "/") ? "" : "/", prefix, NULL);

@@ -81,7 +81,8 @@ void call_append_session_options(Call *call, const char *unit, uint64_t timeout_
 
 /* Sends and waits.  On an error prints "convenectl: SUBJECT: what happened (Name)" and returns its exit status. */
 ExitStatus call_send(Call *call, const char *subject, sd_bus_message **ret_reply);
-/* The same, but an error of the agent's own (org.convene1.Error.*) goes to *ret_status without a word, with EXIT_STATUS_OK. */
+/* The same, but an error of the agent's own (org.convene1.Error.*) goes to *ret_status without a word, with
+ * EXIT_STATUS_OK. */
 ExitStatus call_try(Call *call, const char *subject, sd_bus_message **ret_reply, ConveneStatus *ret_status);
 
 /* The answer is not of the documented form. */

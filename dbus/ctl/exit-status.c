@@ -8,7 +8,7 @@
 
 #include <glib.h>
 
-/* man/generate.py reads this table: one entry a line, name and sentence as plain string literals. */
+/* man/generate.py reads this table: names and sentences are plain string literals. */
 static const struct {
         const char *name;
         const char *text;
@@ -17,13 +17,21 @@ static const struct {
         [EXIT_STATUS_FAILURE] = { "failure", "A failure that has no number of its own; standard error says which." },
         [EXIT_STATUS_USAGE] = { "usage", "The command line, an argument or the input is wrong." },
         [EXIT_STATUS_NO_NODE] = { "no-node", "There is no such znode, session, member or presence." },
-        [EXIT_STATUS_CONFLICT] = { "conflict", "The tree is not as expected: the znode exists, has children, has another version or is an ephemeral that cannot have children." },
-        [EXIT_STATUS_ACCESS] = { "access", "Access denied by an ACL, by the bus policy or by polkit, or credentials not accepted." },
-        [EXIT_STATUS_UNREACHABLE] = { "unreachable", "The agent cannot be reached, does not answer, or does not serve at the moment." },
-        [EXIT_STATUS_LIMIT] = { "limit", "A limit or quota is reached, the request is too large or the disk of the agent is full." },
+        [EXIT_STATUS_CONFLICT] = { "conflict",
+                "The tree is not as expected: the znode exists, has children, has another version or is an "
+                "ephemeral that cannot have children." },
+        [EXIT_STATUS_ACCESS] = { "access",
+                "Access denied by an ACL, by the bus policy or by polkit, or credentials not accepted." },
+        [EXIT_STATUS_UNREACHABLE] = { "unreachable",
+                "The agent cannot be reached, does not answer, or does not serve at the moment." },
+        [EXIT_STATUS_LIMIT] = { "limit",
+                "A limit or quota is reached, the request is too large or the disk of the agent is full." },
         [EXIT_STATUS_SESSION] = { "session", "The session has ended or is served through another connection." },
-        [EXIT_STATUS_FATE_UNKNOWN] = { "fate-unknown", "The connection was lost or the time ran out after an update was sent: read the tree to find out whether it took effect." },
-        [EXIT_STATUS_HISTORY_GONE] = { "history-gone", "Changes since the given zxid are no longer remembered: read the tree again and watch from now." },
+        [EXIT_STATUS_FATE_UNKNOWN] = { "fate-unknown",
+                "The connection was lost or the time ran out after an update was sent: read the tree to find out "
+                "whether it took effect." },
+        [EXIT_STATUS_HISTORY_GONE] = { "history-gone",
+                "Changes since the given zxid are no longer remembered: read the tree again and watch from now." },
 };
 
 const char *exit_status_name(ExitStatus e) {

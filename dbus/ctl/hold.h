@@ -25,9 +25,9 @@ void held_session_done(HeldSession *s);
 void hold_block_signals(void);
 
 /*
- * Holds until SIGINT, SIGTERM or SIGHUP (then returns EXIT_STATUS_OK), until the command has ended (then its exit status,
- * or 128 and the number of the signal that killed it, 126 or 127 if it could not be run), or until the session is lost:
- * then the command gets SIGTERM, and EXIT_STATUS_SESSION is returned once it has ended.  Signals are passed on to the command.
- * `command` may be NULL.  It finds the path in $CONVENE_PATH and the session in $CONVENE_SESSION.
+ * Holds until SIGINT, SIGTERM or SIGHUP (then returns EXIT_STATUS_OK), until the command has ended (then its exit
+ * status, or 128 and the number of the signal that killed it, 126 or 127 if it could not be run), or until the session
+ * is lost: then the command gets SIGTERM, and EXIT_STATUS_SESSION is returned once it has ended.  Signals are passed on
+ * to the command.  `command` may be NULL.  It finds the path in $CONVENE_PATH and the session in $CONVENE_SESSION.
  */
 int hold(Ctl *c, HeldSession *s, const char *path, char **command);

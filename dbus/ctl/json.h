@@ -39,6 +39,6 @@ void json_print_line(JsonObject *o);    /* one of many: always one line, flushed
 /* Parses exactly one strict JSON document; NULL with *ret_error (owned) if it is none. */
 JsonObject *json_parse(const char *text, size_t size, char **ret_error);
 
-/* The reverse of json_add_data(): the bytes of KEY or KEY_base64 in `o`, freshly allocated, NULL with size 0 if neither is
- * there.  False if the member has another type, is no base64, or both are given. */
+/* The reverse of json_add_data(): the bytes of KEY or KEY_base64 in `o`, freshly allocated, NULL with size 0 if neither
+ * is there.  False if the member has another type, is no base64, or both are given. */
 bool json_get_data(JsonObject *o, const char *key, uint8_t **ret_data, size_t *ret_size);

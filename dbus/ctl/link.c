@@ -100,8 +100,9 @@ static int attach(Link *l) {
         r = sd_bus_add_filter(bus, NULL, on_message, l);
         if (r < 0)
                 return r;
-        r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                      "NameOwnerChanged", on_owner_changed, on_match_installed, l);
+        r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+                                      "org.freedesktop.DBus", "NameOwnerChanged", on_owner_changed, on_match_installed,
+                                      l);
         if (r < 0)
                 return r;
         return sd_bus_add_match_async(bus, NULL, "type='signal',sender='" AGENT_NAME "',path='" AGENT_PATH "',"

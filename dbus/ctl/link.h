@@ -18,8 +18,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_event_source, sd_event_source_disable_unref)
 typedef struct Link Link;
 
 typedef struct LinkHandler {
-        /* The agent is there: for the first time, or again after it was lost.  What it was asked for must be asked for anew.
-         * EXIT_STATUS_UNREACHABLE has the link try again; any other failure ends the loop with it. */
+        /* The agent is there: for the first time, or again after it was lost.  What it was asked for must be asked for
+         * anew.  EXIT_STATUS_UNREACHABLE has the link try again; any other failure ends the loop with it. */
         ExitStatus (*established)(void *userdata, bool again);
         /* A signal of one of the agent's interfaces ("Watches"), in order. */
         ExitStatus (*signal)(void *userdata, const char *interface, sd_bus_message *m);

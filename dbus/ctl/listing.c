@@ -16,7 +16,6 @@ ExitStatus list_children_page(Ctl *c, const char *path, const char *start_after,
                               bool *ret_more) {
         g_auto(Call) call = CALL_INIT(c);
         g_autoptr(sd_bus_message) reply = NULL;
-        g_auto(GStrv) page = NULL;
         ZnodeStat stat;
         int more;
 

@@ -31,7 +31,7 @@ static const struct {
         ROW(HELP, FLAG, help, "help", 'h', NULL, "Show this help"),
         ROW(PROGRAM_VERSION, FLAG, program_version, "version", 0, NULL, "Show the version of convenectl"),
         ROW(JSON, FLAG, json, "json", 'j', NULL, "Print JSON"),
-        ROW(QUIET, FLAG, quiet, "quiet", 'q', NULL, "Print errors only"),
+        ROW(QUIET, FLAG, quiet, "quiet", 'q', NULL, "Print less: nothing where the exit status tells"),
         ROW(ADDRESS, STRING, address, "address", 'A', "ADDRESS", "Talk to the agent at this bus address"),
         ROW(SYSTEM, FLAG, system, "system", 0, NULL, "Talk to the agent over the system bus"),
         ROW(TIMEOUT, TIMESPAN, timeout_msec, "timeout", 0, "TIME", "Wait this long for an answer (default 30s)"),

@@ -53,6 +53,10 @@ const char *colour_off(void) {
         return has_colours() ? "\033[0m" : "";
 }
 
+const char *glyph(const char *utf8, const char *ascii) {
+        return g_get_charset(NULL) ? utf8 : ascii;
+}
+
 typedef struct Cell {
         char *text;
         Colour colour;

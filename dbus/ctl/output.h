@@ -27,6 +27,9 @@ bool output_is_terminal(void);
 const char *colour_on(Colour c);
 const char *colour_off(void);
 
+/* The first where the locale can show it, else the second. */
+const char *glyph(const char *utf8, const char *ascii);
+
 typedef struct Table Table;
 
 /* Headers end with NULL; one that begins with '>' names a column of numbers, set to the right. */

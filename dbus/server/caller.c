@@ -13,10 +13,10 @@
 
 #include "agent/base/limits.h"
 #include "dbus/server/call.h"
+#include "dbus/server/connection.h"
 #include "dbus/server/error.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/server-private.h"
-#include "dbus/server/socket.h"
 #include "dbus/server/watch.h"
 
 #define HELD_TOTAL_FACTOR 4             /* all callers together, in the bytes one uid may have in calls */

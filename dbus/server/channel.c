@@ -6,8 +6,8 @@
 
 #include "dbus/server/channel.h"
 
+#include "dbus/server/connection.h"
 #include "dbus/server/server-private.h"
-#include "dbus/server/socket.h"
 
 static void slot_free(gpointer p) {
         sd_bus_slot_unref(p);

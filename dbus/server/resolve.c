@@ -13,7 +13,6 @@
 
 #include "dbus/server/caller.h"
 #include "dbus/server/server-private.h"
-#include "dbus/server/socket.h"
 
 #define BROKER_NAME "org.freedesktop.DBus"
 #define BROKER_PATH "/org/freedesktop/DBus"

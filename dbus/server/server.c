@@ -165,6 +165,9 @@ static int on_name_lost(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         Channel *ch = userdata;
         const char *name;
 
+        /* The match does not keep others out: sd-bus takes any unique name for a well-known one. */
+        if (!g_str_equal(sd_bus_message_get_sender(m) ?: "", "org.freedesktop.DBus"))
+                return 0;
         if (sd_bus_message_read(m, "s", &name) >= 0)
                 g_hash_table_remove(ch->callers, name);
         return 0;

@@ -8,10 +8,10 @@
 #include <string.h>
 
 #include "dbus/server/codec.h"
+#include "dbus/server/connection.h"
 #include "dbus/server/error.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/server-private.h"
-#include "dbus/server/socket.h"
 
 #define ATTACH_FAILURES_MAX 5
 #define CREDENTIAL_BYTES_MAX 512

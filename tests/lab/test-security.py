@@ -12,7 +12,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 from labtest import case, count, main, run, show, status_of, wait
-from rawbus import BUSES, Bus, BusError, METHOD_CALL, inside, message, types
+from rawbus import BUSES, Bus, BusError, METHOD_CALL, SIGNAL, inside, message, types
 
 ROOT, ALICE, GAMES = 0, 1000, 5         # root, the ordinary user, and another one
 ALL = 31
@@ -219,6 +219,39 @@ def sec_12_callers_that_become_root():
                 assert bus.outcome(TREE, "Create", "saysa{sv}", ["/private/z", b"", "persistent", options]) == "NoAuth"
     unharmed(before)
     assert children("/private") == ["below"]
+
+
+def forged(bus, to, path, interface, member, signature, body):
+    """A signal as systemd or the bus would send it, but from BUS and to one receiver."""
+    fields = {1: ("o", path), 2: ("s", interface), 3: ("s", member), 6: ("s", to)}
+    bus.serial += 1
+    bus.send_raw(message(SIGNAL, bus.serial, fields, signature, body))
+
+
+@case
+def sec_12_forged_signals_end_no_session():
+    prepare()
+    before = agent()
+    driver = {"to": "org.freedesktop.DBus", "path": "/org/freedesktop/DBus"}
+    with Bus("system", ROOT) as victim:
+        name = victim.call("org.freedesktop.DBus", "GetNameOwner", "s", ["org.convene1"], **driver)[0]
+        create(victim, "/sec/of-a-connection", mode="ephemeral")
+        session = victim.call(SESSIONS, "Open", "sa{sv}", ["unit", {"unit": ("s", "dbus.service")}])[0]
+        create(victim, "/sec/of-a-unit", mode="ephemeral", session=("t", session))
+        dead = {"ActiveState": ("s", "failed"), "SubState": ("s", "failed"), "InvocationID": ("ay", bytes(16))}
+        for which, to in (("system", name), ("socket", "org.convene1")):
+            with Bus(which, ALICE) as bus:
+                forged(bus, to, "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged", "sss",
+                       [victim.name, victim.name, ""])
+                forged(bus, to, "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged", "sss",
+                       ["org.freedesktop.systemd1", "", bus.name])
+                forged(bus, to, "/org/freedesktop/systemd1/unit/dbus_2eservice", PROPERTIES, "PropertiesChanged",
+                       "sa{sv}as", ["org.freedesktop.systemd1.Unit", dead, []])
+                bus.outcome(TREE, "Sync", "a{sv}", [{}])
+        victim.call(TREE, "Sync", "a{sv}", [{}])
+        assert children("/sec") == ["of-a-connection", "of-a-unit"], children("/sec")
+        victim.call(SESSIONS, "Close", "ta{sv}", [session, {}])
+    unharmed(before)
 
 
 #
