@@ -68,8 +68,8 @@ int default_acl(Caller *c, const char *path, bool parents, AclEntries *ret) {
         if (c->acl_changes_count > 0 && caller_hold_until_answered(c))
                 return METHOD_HOLD;
 
-        if (path_to_parent(parent))
-                acl = tree_get_acl(tree, parent);
+        (void) path_to_parent(parent);          /* "/" has its own; the tree will say that it exists */
+        acl = tree_get_acl(tree, parent);
         /* The parent may be on its way. */
         if (!acl && caller_hold_until_answered(c))
                 return METHOD_HOLD;

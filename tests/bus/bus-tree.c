@@ -238,6 +238,7 @@ static void test_path_errors(void) {
                 g_free(call_fails(bus, BAD_ARGUMENTS, TREE, "Get", "sa{sv}", paths[i], 0));
                 g_free(call_fails(bus, BAD_ARGUMENTS, TREE, "Create", "saysa{sv}", paths[i], 0, "persistent", 0));
         }
+        g_free(call_fails(bus, "org.convene1.Error.NodeExists", TREE, "Create", "saysa{sv}", "/", 0, "persistent", 0));
         long_path[0] = '/';
         g_free(call_fails(bus, "org.convene1.Error.TooLarge", TREE, "Create", "saysa{sv}", long_path, 0, "persistent", 0));
 }
