@@ -166,6 +166,10 @@ def test_ephemeral_outlives_the_agent():
     equal(good("stat", "/survivor", "--json").json[0]["stat"]["ephemeral_owner"], owner)
     holder.kill(signal.SIGINT)
     equal(holder.end(), OK)
+    # it closes its session when it can; should its connection be gone just then, the agent does when it sees that
+    deadline = time.monotonic() + 3
+    while ctl("stat", "/survivor").status == OK and time.monotonic() < deadline:
+        pass
     bad(NO_NODE, "NoNode", "stat", "/survivor")
     holder.close()
 
