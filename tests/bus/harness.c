@@ -187,6 +187,13 @@ sd_bus *peer_new(Agent *a) {
         return peer_new_as(a, geteuid());
 }
 
+/* Under AddressSanitizer leaks are looked for in the agent, which is a process of its own and ends with status 99 if it has
+ * any.  What sd-bus keeps of a client's connection that was closed with signals still under way is not ours to free. */
+int __lsan_is_turned_off(void);
+int __lsan_is_turned_off(void) {
+        return 1;
+}
+
 void peer_free(sd_bus *bus) {
         sd_bus_flush_close_unref(bus);
 }
