@@ -24,6 +24,10 @@ static const struct {
         { CONVENE_BAD_ARGUMENTS, "BadArguments",
           "an argument is out of range; a path starts with '/', has no empty, '.' or '..' component and no "
           "trailing '/'" },
+        { CONVENE_NEW_CONFIG_NO_QUORUM, "NewConfigNoQuorum",
+          "too few voters of the new configuration are connected and in step; see 'convenectl member list'" },
+        { CONVENE_RECONFIG_IN_PROGRESS, "ReconfigInProgress",
+          "another change of the membership waits for its quorum; try again when it is done" },
         { CONVENE_NO_NODE, "NoNode", "no such znode; for create: its parent does not exist" },
         { CONVENE_NO_AUTH, "NoAuth", "the znode's ACL does not allow this; see 'convenectl acl PATH'" },
         { CONVENE_BAD_VERSION, "BadVersion", "the version has changed since it was read; read again and retry" },

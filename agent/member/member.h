@@ -17,6 +17,7 @@
  * Source: DESIGN 2.1 to 2.5, protocol 2.5, 2.9, 2.10, 2.13.
  */
 
+#include "agent/member/message.h"
 #include "agent/tree/watch.h"
 #include "agent/zab/zab.h"
 
@@ -25,11 +26,36 @@ typedef struct Member Member;
 /* Where effects go.  All required unless marked. */
 typedef struct MemberDriver {
         void (*append)(void *userdata, uint64_t io_seq, const ZabEntry *entries, unsigned entries_count);
+        void (*truncate)(void *userdata, uint64_t io_seq, const ZabPosition *position);
         void (*write_meta)(void *userdata, uint64_t io_seq, const ZabMeta *meta);
+
+        /* A snapshot from the leader, into a new checkpoint: chunks as tree_chunk_encode() makes them, already found to be a
+         * tree by the member.  Install makes it the state on disk, drops the whole log and writes `meta`, all as one step
+         * that is durable when member_on_appended(io_seq) says so.  Required with others in the ensemble, as all
+         * down to config_changed. */
+        void (*snap_begin)(void *userdata, const ZabPosition *position, GBytes *config);
+        void (*snap_chunk)(void *userdata, GBytes *chunk);
+        void (*snap_install)(void *userdata, uint64_t io_seq, const ZabMeta *meta, Hash128 digest);
+        void (*snap_abort)(void *userdata);
+
+        /* Reading back for a follower: answered by member_on_log_read(), member_on_snapshot_*() with the same number. */
+        void (*read_log)(void *userdata, uint64_t request, uint64_t from_index, uint64_t to_index, uint64_t bytes_max);
+        void (*open_snapshot)(void *userdata, uint64_t request);
+        void (*read_snapshot)(void *userdata, uint64_t request);
+        void (*close_snapshot)(void *userdata, uint64_t request);
+
+        /* The mesh.  The message and all in it is borrowed. */
+        void (*send)(void *userdata, uint64_t conn, const PeerMessage *message);
+        void (*close)(void *userdata, uint64_t conn, const char *reason);
+        void (*config_changed)(void *userdata);
+
         void (*role_changed)(void *userdata, ZabRole role, uint32_t epoch, const char *reason);
         /* Applied here.  `expired`: by its time-out, not by a close. */
         void (*session_ended)(void *userdata, uint64_t session, bool expired);
         void (*soft_quota)(void *userdata, const char *path);
+        /* The state here differs from the leader's at this index (never seen to happen is the aim; say so loudly); a
+         * snapshot will replace it. */
+        void (*diverged)(void *userdata, uint64_t index);
         /* CLOCK_BOOTTIME and the wall clock, as of the input being handled. */
         void (*get_time)(void *userdata, uint64_t *ret_now_usec, int64_t *ret_wall_msec);
         void *userdata;
@@ -62,6 +88,21 @@ void member_on_appended(Member *m, uint64_t io_seq);
 void member_on_meta_written(Member *m, uint64_t io_seq);
 void member_on_space(Member *m, bool available);        /* false: new updates get CONVENE_NO_SPACE */
 
+/* Inputs from the mesh: see ZAB_INPUT_PEER_UP and the following.  What a message says is checked; what cannot be is answered
+ * by close(). */
+void member_on_peer_up(Member *m, uint64_t conn, uint32_t sid, const Id128 *disk_id);
+void member_on_peer_down(Member *m, uint64_t conn, uint32_t sid);
+void member_on_message(Member *m, uint64_t conn, uint32_t sid, const PeerMessage *message);
+void member_on_log_read(Member *m, uint64_t request, const ZabEntry *entries, unsigned entries_count);
+void member_on_log_dropped(Member *m, uint64_t index);
+void member_on_snapshot_opened(Member *m, uint64_t request, const ZabPosition *position, GBytes *config);
+/* chunk NULL: that was all, and `digest` is the tree's. */
+void member_on_snapshot_chunk(Member *m, uint64_t request, GBytes *chunk, Hash128 digest);
+
+/* The log goes back further than the checkpoint: see zab_restore_base(); between member_take_tree() and replay. */
+bool member_restore_base(Member *m, uint64_t base_index, Zxid base_zxid, const ZabEpochStart *epochs,
+                         unsigned epochs_count);
+
 /*
  * Clients: one per connection of a front.
  */
@@ -89,6 +130,13 @@ typedef enum MemberRequestFlags {
 } MemberRequestFlags;
 
 void member_submit(MemberClient *c, uint64_t tag, const Request *r, uint64_t watch, unsigned flags);
+
+/* Changes who belongs to the ensemble; the front has made sure that the caller may.  Answered by front->reply(tag) with
+ * a Result whose op is 0, status: OK once the new configuration is committed and applied here (zxid: its version);
+ * CONVENE_BAD_ARGUMENTS (no such member, or it is that already), _BAD_VERSION (`base` is not the committed version; 0:
+ * any), _RECONFIG_IN_PROGRESS, _NEW_CONFIG_NO_QUORUM (a voter to be is not in step, or too few of the new voters are
+ * connected), _NOT_READY.  A TRANSFER is answered when it has begun. */
+void member_change(MemberClient *c, uint64_t tag, const MemberChange *change, Zxid base);
 
 /* Watches that are not part of a read.  `watch` is unique in the client and not 0; the identities that
  * decide about READ are those of `session`, or `caller` (copied) without one.  With `since` not 0: first emits, before it
@@ -120,12 +168,19 @@ typedef struct MemberStatus {
         Zxid zxid;                      /* last applied */
         uint64_t last_index, commit_index, applied_index, durable_index;
         uint64_t role_since_usec;
-        bool serving;                   /* updates are accepted */
+        bool serving;                   /* requests are answered: led by a quorum and up to date */
+        bool voter;
+        uint64_t base_index;            /* the log is complete after it */
+        const char *trouble;            /* why not serving, as a sentence without a full stop; NULL if serving */
         bool space_available;
         const ZabConfig *config;        /* committed */
+        const ZabConfig *pending_config;        /* waits for its quorum; NULL for none */
 } MemberStatus;
 
 void member_get_status(const Member *m, MemberStatus *ret);
+
+/* As leader: how far another member is; false if nothing is known of it. */
+bool member_get_peer(const Member *m, uint32_t sid, ZabPeerState *ret);
 
 typedef struct MemberStatistics {
         uint64_t updates, updates_failed, reads, events, proposals, sessions_opened, sessions_closed,

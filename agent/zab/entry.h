@@ -49,6 +49,7 @@ typedef enum ZabMembership {
         ZAB_MEMBERSHIP_BLANK = 0,       /* never initialised: not an empty history, no vote */
         ZAB_MEMBERSHIP_MEMBER = 1,
         ZAB_MEMBERSHIP_DAMAGED = 2,     /* lost something durable: no vote until a leader repaired it (2.12) */
+        ZAB_MEMBERSHIP_JOINING = 3,     /* admitted by a token, never yet brought to a leader's history: no vote either */
 } ZabMembership;
 
 typedef struct ZabMeta {

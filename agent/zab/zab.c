@@ -365,6 +365,8 @@ int zab_step(Zab *z, const ZabInput *input, Zxid *ret_zxid) {
         case ZAB_INPUT_READ_INDEX:
                 r = read_index(z, input->read_id);
                 break;
+        default:
+                break;
         case ZAB_INPUT_CHECKPOINTED:
                 assert(input->index <= z->applied.index);
                 z->checkpoint.index = MAX(z->checkpoint.index, input->index);

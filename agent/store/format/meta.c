@@ -22,7 +22,7 @@ void meta_encode(const MetaRecord *r, uint8_t ret_slot[static META_SLOT_BYTES]) 
         uint64_t check;
 
         assert(m->current_epoch <= m->accepted_epoch);
-        assert(m->membership == ZAB_MEMBERSHIP_MEMBER || m->membership == ZAB_MEMBERSHIP_DAMAGED);
+        assert(m->membership >= ZAB_MEMBERSHIP_MEMBER && m->membership <= ZAB_MEMBERSHIP_JOINING);
         assert(m->sid >= 1 && m->sid <= 255);
 
         writer_bytes(&w, magic, sizeof magic);
@@ -74,7 +74,7 @@ MetaVerdict meta_decode(const uint8_t slot[static META_SLOT_BYTES], MetaRecord *
         record.newest_segment = reader_u64(&r);
         m->membership = (ZabMembership) reader_u32(&r);
         if (m->current_epoch > m->accepted_epoch || m->sid < 1 || m->sid > 255 ||
-            (m->membership != ZAB_MEMBERSHIP_MEMBER && m->membership != ZAB_MEMBERSHIP_DAMAGED))
+            m->membership < ZAB_MEMBERSHIP_MEMBER || m->membership > ZAB_MEMBERSHIP_JOINING)
                 return META_BAD;
         *ret = record;
         return META_OK;
