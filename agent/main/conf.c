@@ -16,6 +16,7 @@
 
 typedef enum KeyType {
         KEY_STRING,
+        KEY_NAME,                       /* of a host: it is part of identities, owners and the configuration */
         KEY_SIZE,                       /* bytes: 64M, 1G; uint64_t */
         KEY_TIME,                       /* milliseconds: 10s, 500ms, 1min, 1h, plain seconds; uint32_t */
         KEY_COUNT,                      /* uint32_t */
@@ -35,7 +36,7 @@ typedef struct Key {
 #define GIB (1024 * MIB)
 
 static const Key keys[] = {
-        { "Agent", "Name", KEY_STRING, AT(name), 0, 0, 0 },
+        { "Agent", "Name", KEY_NAME, AT(name), 0, 0, 0 },
         { "Agent", "Data", KEY_STRING, AT(data), 0, 0, 0 },
         { "Store", "SegmentSize", KEY_SIZE, AT(segment_bytes), 8 * MIB, 4 * GIB, 64 * MIB },
         { "Store", "KeepLog", KEY_SIZE, AT(keep_log_bytes), 1, 1024 * GIB, 64 * MIB },
@@ -104,10 +105,22 @@ static void store_number(Conf *c, const Key *k, uint64_t value) {
                 *(uint64_t *) at = value;
 }
 
+bool conf_host_name_is_valid(const char *name) {
+        size_t size = strlen(name);
+
+        return size >= 1 && size <= CONF_HOST_NAME_BYTES &&
+                strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == size;
+}
+
 static bool set_key(Conf *c, const char *file, const Key *k, const char *value, char **ret_error) {
         uint64_t number;
 
-        if (k->type == KEY_STRING) {
+        if (k->type == KEY_NAME && value[0] != 0 && !conf_host_name_is_valid(value)) {
+                *ret_error = g_strdup_printf("%s: [%s] %s=%s: not a host name: 1 to %d letters, digits, '.', '_' and '-'", file,
+                                             k->group, k->name, value, CONF_HOST_NAME_BYTES);
+                return false;
+        }
+        if (k->type == KEY_STRING || k->type == KEY_NAME) {
                 char **at = (char **) ((uint8_t *) c + k->offset);
 
                 if (value[0] == 0) {

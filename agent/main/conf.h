@@ -32,4 +32,8 @@ typedef struct Conf {
 bool conf_load(const char *file, Conf *ret, char **ret_error);
 void conf_done(Conf *c);
 
+/* What may stand in identities ("unix:0@NAME"), in owners and in the configuration of the ensemble. */
+#define CONF_HOST_NAME_BYTES 64
+bool conf_host_name_is_valid(const char *name);
+
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Conf, conf_done)

@@ -18,8 +18,8 @@ static const struct {
         [EXIT_STATUS_USAGE] = { "usage", "The command line, an argument or the input is wrong." },
         [EXIT_STATUS_NO_NODE] = { "no-node", "There is no such znode, session, member or presence." },
         [EXIT_STATUS_CONFLICT] = { "conflict",
-                "The tree is not as expected: the znode exists, has children, has another version or is an "
-                "ephemeral that cannot have children." },
+                "The tree or the ensemble is not as expected: the znode exists, has children, has another version or is an "
+                "ephemeral that cannot have children; another change of the membership is under way, or has no quorum." },
         [EXIT_STATUS_ACCESS] = { "access",
                 "Access denied by an ACL, by the bus policy or by polkit, or credentials not accepted." },
         [EXIT_STATUS_UNREACHABLE] = { "unreachable",
@@ -57,6 +57,8 @@ ExitStatus exit_status_from_status(ConveneStatus status) {
         case CONVENE_NOT_EMPTY:
         case CONVENE_BAD_VERSION:
         case CONVENE_NO_CHILDREN_FOR_EPHEMERALS:
+        case CONVENE_RECONFIG_IN_PROGRESS:
+        case CONVENE_NEW_CONFIG_NO_QUORUM:
                 return EXIT_STATUS_CONFLICT;
         case CONVENE_NO_AUTH:
         case CONVENE_AUTH_FAILED:

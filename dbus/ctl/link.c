@@ -23,6 +23,7 @@ struct Link {
         uint64_t patience_usec;
         sd_event *event;
         sd_event_source *start;         /* calls established(), now or later */
+        char *owner;                    /* unique name of the agent, where there is a broker */
         uint64_t lost_usec;             /* CLOCK_MONOTONIC when the agent was lost; 0: it is there */
         bool was_established;
         bool ending;
@@ -53,9 +54,33 @@ static int on_owner_changed(sd_bus_message *m, void *userdata, sd_bus_error *err
         Link *l = userdata;
         const char *name, *old, *new;
 
-        if (sd_bus_message_read(m, "sss", &name, &old, &new) >= 0 && g_str_equal(name, AGENT_NAME) && *old)
+        if (sd_bus_message_read(m, "sss", &name, &old, &new) < 0 || !g_str_equal(name, AGENT_NAME))
+                return 0;
+
+        g_free(l->owner);
+        l->owner = *new ? g_strdup(new) : NULL;
+        if (*old)
                 on_lost(l);
         return 0;
+}
+
+/* Through a broker anybody may send a signal that looks like the agent's.  On the socket there is nobody else, and no sender. */
+static bool is_from_agent(const Link *l, sd_bus_message *m) {
+        const char *sender = sd_bus_message_get_sender(m);
+
+        return !sender || (l->owner && g_str_equal(sender, l->owner));
+}
+
+/* Without an owner the first call has the agent started, and NameOwnerChanged comes before anything it says. */
+static void find_owner(Link *l) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        const char *owner;
+
+        g_clear_pointer(&l->owner, g_free);
+        if (sd_bus_call_method(l->ctl->bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                               "GetNameOwner", NULL, &reply, "s", AGENT_NAME) >= 0 &&
+            sd_bus_message_read(reply, "s", &owner) >= 0)
+                l->owner = g_strdup(owner);
 }
 
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -76,7 +101,7 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 own = interface + strlen(AGENT_NAME ".");
         else if (g_str_equal(interface, "org.freedesktop.DBus.Properties"))
                 own = "Properties";
-        if (!own)
+        if (!own || !is_from_agent(l, m))
                 return 0;
 
         ExitStatus e = l->handler.signal(l->handler.userdata, own, m);
@@ -105,8 +130,12 @@ static int attach(Link *l) {
                                       l);
         if (r < 0)
                 return r;
-        return sd_bus_add_match_async(bus, NULL, "type='signal',sender='" AGENT_NAME "',path='" AGENT_PATH "',"
-                                      "interface='org.freedesktop.DBus.Properties'", NULL, on_match_installed, l);
+        r = sd_bus_add_match_async(bus, NULL, "type='signal',sender='" AGENT_NAME "',path='" AGENT_PATH "',"
+                                   "interface='org.freedesktop.DBus.Properties'", NULL, on_match_installed, l);
+        if (r < 0)
+                return r;
+        find_owner(l);
+        return 0;
 }
 
 static ExitStatus establish(Link *l) {
@@ -180,6 +209,7 @@ Link *link_free(Link *l) {
                         sd_bus_detach_event(l->ctl->bus);
                 sd_event_source_disable_unref(l->start);
                 sd_event_unref(l->event);
+                g_free(l->owner);
                 g_free(l);
         }
         return NULL;

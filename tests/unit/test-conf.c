@@ -11,6 +11,9 @@
 
 #include "agent/main/conf.h"
 
+/* 65 characters */
+#define TOO_LONG_NAME "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static char *write_conf(const char *text) {
         char *path = NULL;
         int fd = g_file_open_tmp("convened-XXXXXX.conf", &path, NULL);
@@ -73,6 +76,9 @@ static void test_mistakes(void) {
                 { "[Limits]\nWatches=1.5\n", "[Limits] Watches=", "1.5" },
                 { "[Limts]\nWatches=5\n", "[Limts] Watches=", "5" },
                 { "[Agent]\nName=\n", "[Agent] Name=", "empty" },
+                { "[Agent]\nName=a b\n", "[Agent] Name=a b", "not a host name" },
+                { "[Agent]\nName=a/b\n", "[Agent] Name=a/b", "not a host name" },
+                { "[Agent]\nName=" TOO_LONG_NAME "\n", "[Agent] Name=", "not a host name" },
                 { "[Agent]\nName=a\\qb\n", "[Agent] Name=", "escape" },
                 { "Watches=5\n", "", "" },
                 { "[Limits\n", "", "" },
