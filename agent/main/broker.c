@@ -2,11 +2,15 @@
 
 /*
  * Broker
+ *
+ * The bus is not attached to the event loop by sd-bus, which would take one message in each turn of it: what has come
+ * is processed in one turn, up to a bound.
  */
 
 #include "agent/main/broker.h"
 
 #include <string.h>
+#include <sys/epoll.h>
 #include <time.h>
 
 #include <glib.h>
@@ -14,6 +18,7 @@
 #include "agent/main/journal.h"
 
 #define RETRY_USEC UINT64_C(1000000)
+#define MESSAGES_PER_TURN 64
 #define NAME "org.convene1"
 
 struct Broker {
@@ -21,6 +26,7 @@ struct Broker {
         char *address;
         BrokerListener listener;
         sd_bus *bus;
+        sd_event_source *io, *timeout;  /* of the bus */
         sd_event_source *retry;
         bool want_name, has_name, complained;
 };
@@ -36,25 +42,90 @@ static int retry_later(Broker *b) {
         return sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
 }
 
+/*
+ * The bus in the loop
+ */
+
+static int connection_lost(Broker *b);
+
+static int turn(Broker *b) {
+        sd_bus *bus = sd_bus_ref(b->bus);
+        int r = 1;
+
+        /* A handler may find out that the bus is gone. */
+        for (unsigned n = 0; n < MESSAGES_PER_TURN && b->bus == bus && r > 0; n++)
+                r = sd_bus_process(bus, NULL);
+        sd_bus_unref(bus);
+        return r < 0 && b->bus == bus ? connection_lost(b) : 0;
+}
+
+static int on_io(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        return turn(userdata);
+}
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *userdata) {
+        return turn(userdata);
+}
+
+/* Before each wait: what sd-bus waits for. */
+static int on_prepare(sd_event_source *source, void *userdata) {
+        Broker *b = userdata;
+        int fd = sd_bus_get_fd(b->bus), events = sd_bus_get_events(b->bus);
+        uint64_t usec = UINT64_MAX;
+
+        if (fd < 0 || events < 0 || sd_bus_get_timeout(b->bus, &usec) < 0)
+                usec = 0;               /* it will say what is wrong */
+        else {
+                if (fd != sd_event_source_get_io_fd(source))
+                        (void) sd_event_source_set_io_fd(source, fd);
+                (void) sd_event_source_set_io_events(source, (uint32_t) events);
+        }
+        (void) sd_event_source_set_time(b->timeout, usec);
+        return sd_event_source_set_enabled(b->timeout, usec == UINT64_MAX ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+}
+
+static int attach(Broker *b) {
+        int r;
+
+        r = sd_event_add_time(b->event, &b->timeout, CLOCK_MONOTONIC, 0, 0, on_timeout, b);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(b->event, &b->io, sd_bus_get_fd(b->bus), 0, on_io, b);
+        if (r < 0)
+                return r;
+        return sd_event_source_set_prepare(b->io, on_prepare);
+}
+
+static void close_bus(Broker *b) {
+        b->io = sd_event_source_disable_unref(b->io);
+        b->timeout = sd_event_source_disable_unref(b->timeout);
+        b->bus = sd_bus_close_unref(b->bus);
+}
+
 static void lose(Broker *b) {
         if (!b->bus)
                 return;
 
         b->has_name = false;
         b->listener.changed(b->listener.userdata, NULL);
-        (void) sd_bus_detach_event(b->bus);
-        b->bus = sd_bus_close_unref(b->bus);
+        close_bus(b);
 }
 
-static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Broker *b = userdata;
-
+static int connection_lost(Broker *b) {
         if (!b->complained)
                 b->listener.named(b->listener.userdata, "the connection to the system bus is lost");
         b->complained = true;
         lose(b);
         return retry_later(b);
 }
+
+static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        return connection_lost(userdata);
+}
+
+/*
+ * The name
+ */
 
 static int on_named(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Broker *b = userdata;
@@ -118,11 +189,8 @@ static int open_bus(Broker *b) {
                                       "Disconnected", on_disconnected, NULL, b);
         if (r < 0)
                 return r;
-        r = sd_bus_attach_event(b->bus, b->event, SD_EVENT_PRIORITY_NORMAL);
-        if (r < 0)
-                return r;
-
-        return sd_bus_start(b->bus);
+        r = sd_bus_start(b->bus);
+        return r < 0 ? r : attach(b);
 }
 
 static int connect_now(Broker *b) {
@@ -137,10 +205,7 @@ static int connect_now(Broker *b) {
                 b->listener.named(b->listener.userdata, problem);
         }
         b->complained = true;
-        if (b->bus) {
-                (void) sd_bus_detach_event(b->bus);
-                b->bus = sd_bus_close_unref(b->bus);
-        }
+        close_bus(b);
         return retry_later(b);
 }
 

@@ -40,7 +40,7 @@ static const Key keys[] = {
         { "Agent", "Data", KEY_STRING, AT(data), 0, 0, 0 },
         { "Store", "SegmentSize", KEY_SIZE, AT(segment_bytes), 8 * MIB, 4 * GIB, 64 * MIB },
         { "Store", "KeepLog", KEY_SIZE, AT(keep_log_bytes), 1, 1024 * GIB, 64 * MIB },
-        { "Store", "CheckpointChanges", KEY_COUNT64, AT(checkpoint_changes), 1000, UINT64_C(100000000), 100000 },
+        { "Store", "CheckpointChanges", KEY_COUNT64, AT(checkpoint_changes), 1000, UINT64_C(100000000), 50000 },
         { "Store", "CheckpointLog", KEY_SIZE, AT(checkpoint_log_bytes), 8 * MIB, 1024 * GIB, 256 * MIB },
         { "Session", "TimeoutMin", KEY_TIME, AT(timeout_min_msec), LIMIT_SESSION_TIMEOUT_MIN_MSEC,
           LIMIT_SESSION_TIMEOUT_MAX_MSEC, 1000 },

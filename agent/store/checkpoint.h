@@ -9,11 +9,11 @@
  * of the rows it speaks of.
  *
  * An incremental checkpoint is one transaction on the generation in use.  A full one goes into a new generation in
- * many transactions that are not synced by LMDB but piece by piece here, so that the log never waits for
- * hundreds of megabytes; it counts only when META points at it.
+ * many transactions that are not synced by LMDB but piece by piece here, so that a sync of the log never waits on the
+ * disk for hundreds of megabytes; it counts only when META points at it.
  *
  * The environment is open only during a checkpoint: neither its mapping nor its freed pages stay resident.  LMDB's
- * own lock file is not used: the store's lock keeps other processes out, and one thread does everything.
+ * own lock file is not used: the store's lock keeps other processes out, and one thread at a time does everything.
  *
  * LMDB has no page checksums and trusts its pages, so reading a damaged file may crash the reader, or worse.  At
  * start a child process reads and streams the rows; the parent checks every one and their digest.
@@ -26,8 +26,7 @@
 
 #define CHECKPOINT_NAME_BYTES 48
 
-/* Rows between two looks at the log, and what a full checkpoint writes before it syncs. */
-#define CHECKPOINT_PIECE_ROWS 256
+/* What a full checkpoint writes before it syncs. */
 #define CHECKPOINT_PIECE_BYTES (1024 * 1024)
 
 typedef struct Checkpoint {

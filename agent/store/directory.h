@@ -6,7 +6,8 @@
  *
  * The store's directory and the files in it: everything goes through descriptors of the directory, follows no
  * symbolic link and says, when it fails, which file and which operation it was.  Owned by one thread at a time:
- * first the one that opens the store, then the writer thread.
+ * first the one that opens the store, then the writer thread; the checkpoint's thread has a copy, so that `what` is its
+ * own.
  */
 
 #include <stdbool.h>

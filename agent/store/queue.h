@@ -4,7 +4,7 @@
 /*
  * Queue
  *
- * What the event loop hands to the writer thread (operations) and what it hears back (completions): plain lists,
+ * What the event loop hands to the store's threads (operations) and what it hears back (completions): plain lists,
  * without a lock of their own.
  */
 
@@ -14,6 +14,7 @@
 typedef enum OperationType {
         OPERATION_APPEND,
         OPERATION_META,
+        OPERATION_SETTLE,               /* from the checkpoint's thread to the writer */
         OPERATION_CHECKPOINT_BEGIN,
         OPERATION_CHECKPOINT_ROWS,
         OPERATION_CHECKPOINT_END,
@@ -30,7 +31,8 @@ struct Operation {
         CheckpointPosition position;    /* BEGIN; owned */
         bool full;                      /* BEGIN */
         TreeRow *rows;                  /* ROWS; owned, the values behind them in one allocation */
-        unsigned rows_count, rows_done;
+        unsigned rows_count;
+        uint64_t generation, index;     /* SETTLE */
         unsigned entries_count;         /* APPEND; each payload referenced */
         ZabEntry entries[];
 };

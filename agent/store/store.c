@@ -3,7 +3,8 @@
 /*
  * Store
  *
- * Its life: what is found at start and what is made of it.  After store_start() everything is the writer thread's.
+ * Its life: what is found at start and what is made of it.  After store_start() everything is the two
+ * threads'.
  */
 
 #include "agent/store/store.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/store/checkpoint-thread.h"
 #include "agent/store/format/record.h"
 #include "agent/store/writer.h"
 
@@ -28,7 +30,9 @@ struct Store {
         StoreReport report;
         bool has_meta;                  /* readable */
         bool loaded, replayed;
-        WriterThread *writer;           /* NULL until store_start() */
+        Outbox outbox;
+        WriterThread *writer;           /* these two: NULL until store_start() */
+        CheckpointThread *checkpoint;
 };
 
 /*
@@ -376,23 +380,36 @@ int store_start(Store *s) {
         if (r < 0)
                 return r;
 
-        return writer_thread_new(
+        r = outbox_init(&s->outbox);
+        if (r < 0)
+                return r;
+        r = writer_thread_new(
                         &(WriterThreadOptions) {
                                 .directory = &s->directory,
                                 .meta = &s->meta,
                                 .log = &s->log,
-                                .listener = &s->listener,
+                                .outbox = &s->outbox,
                                 .log_keep_bytes = s->log_keep_bytes,
                         },
                         &s->writer);
+        if (r < 0)
+                return r;
+        return checkpoint_thread_new(
+                        &(CheckpointThreadOptions) {
+                                .directory = &s->directory,
+                                .writer = s->writer,
+                                .outbox = &s->outbox,
+                                .generation = s->report.meta.checkpoint_generation,
+                        },
+                        &s->checkpoint);
 }
 
 int store_get_fd(Store *s) {
-        return writer_thread_get_fd(s->writer);
+        return s->outbox.event_fd;
 }
 
 void store_dispatch(Store *s) {
-        writer_thread_dispatch(s->writer);
+        outbox_dispatch(&s->outbox, &s->listener);
 }
 
 void store_append(Store *s, uint64_t io_seq, const ZabEntry *entries, unsigned entries_count) {
@@ -412,33 +429,35 @@ void store_checkpoint_begin(Store *s, uint64_t io_seq, bool full, const ZabPosit
                 .config = config,
         };
 
-        writer_thread_checkpoint_begin(s->writer, io_seq, full, &p);
+        checkpoint_thread_begin(s->checkpoint, io_seq, full, &p);
 }
 
 void store_checkpoint_rows(Store *s, const TreeRow *rows, unsigned rows_count) {
-        writer_thread_checkpoint_rows(s->writer, rows, rows_count);
+        checkpoint_thread_rows(s->checkpoint, rows, rows_count);
 }
 
 void store_checkpoint_end(Store *s) {
-        writer_thread_checkpoint_end(s->writer);
+        checkpoint_thread_end(s->checkpoint);
 }
 
 void store_checkpoint_abort(Store *s) {
-        writer_thread_checkpoint_abort(s->writer);
+        checkpoint_thread_abort(s->checkpoint);
 }
 
 unsigned store_checkpoint_backlog(const Store *s) {
-        return writer_thread_checkpoint_backlog(s->writer);
+        return checkpoint_thread_backlog(s->checkpoint);
 }
 
 void store_get_statistics(Store *s, StoreStatistics *ret) {
-        writer_thread_get_statistics(s->writer, ret);
+        outbox_get_statistics(&s->outbox, ret);
 }
 
 Store *store_close(Store *s) {
         if (!s)
                 return NULL;
+        checkpoint_thread_free(s->checkpoint);
         writer_thread_free(s->writer);
+        outbox_done(&s->outbox);
         log_done(&s->log);
         meta_file_done(&s->meta);
         directory_done(&s->directory);

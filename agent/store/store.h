@@ -5,8 +5,9 @@
  * Store
  *
  * The durable half of a member: META, the log (segment files) and the checkpoint (LMDB), in one directory, behind
- * one writer thread.  The event loop hands work over and hears of completions through a file descriptor; it
- * never waits for a disk.  What the bytes mean is in store/format, which is pure.
+ * two threads: one writes the log and META, one writes checkpoints, so that the log never waits for LMDB.  The event
+ * loop hands work over and hears of completions through a file descriptor; it never waits for a disk.  What the bytes
+ * mean is in store/format, which is pure.
  *
  * Directory (mode 0700, files 0600):
  *     lock                     flock()ed while open
@@ -98,7 +99,7 @@ const StoreReport *store_get_report(const Store *s);
  * entry. */
 int store_accept_loss(Store *s, uint64_t *ret_lost_from, char **ret_error);
 
-/* Starts the writer thread (and a spare segment).  All signals are blocked in it. */
+/* Starts the threads (and a spare segment).  All signals are blocked in them. */
 int store_start(Store *s);
 
 /* Readable when store_dispatch() has something to tell; the listener is called from store_dispatch() only. */
@@ -113,11 +114,11 @@ void store_append(Store *s, uint64_t io_seq, const ZabEntry *entries, unsigned e
  * own: those given do not count. */
 void store_write_meta(Store *s, uint64_t io_seq, const ZabMeta *meta);
 
-/* A checkpoint in pieces: begin, rows as often as needed (copied), end.  Between pieces the thread serves the log
- * first.  `digest` is the tree's at `position`; `config` (may be NULL) is the committed configuration there.  `full`:
- * into a new generation, leaving the old one until done; then META's checkpoint_generation moves (the store writes
- * META itself, with the rest of the latest META).  After it, segments that are not needed are removed.  Without an
- * earlier checkpoint, one that is not full ends with -ENOENT. */
+/* A checkpoint in pieces: begin, rows as often as needed (copied), end.  It begins once the log is durable up to
+ * `position`, which must be that of an entry already appended.  `digest` is the tree's at `position`; `config` (may be
+ * NULL) is the committed configuration there.  `full`: into a new generation, leaving the old one until done; then
+ * META's checkpoint_generation moves (the store writes META itself, with the rest of the latest META).  After it,
+ * segments that are not needed are removed.  Without an earlier checkpoint, one that is not full ends with -ENOENT. */
 void store_checkpoint_begin(Store *s, uint64_t io_seq, bool full, const ZabPosition *position, Hash128 digest,
                             GBytes *config);
 void store_checkpoint_rows(Store *s, const TreeRow *rows, unsigned rows_count);
@@ -135,5 +136,5 @@ typedef struct StoreStatistics {
 
 void store_get_statistics(Store *s, StoreStatistics *ret);
 
-/* Finishes what is queued, stops the thread, unlocks.  NULL allowed, returns NULL. */
+/* Finishes what is queued, stops the threads, unlocks.  NULL allowed, returns NULL. */
 Store *store_close(Store *s);

@@ -3,12 +3,14 @@
 /*
  * Calls per second over a private dbus-daemon and over the local socket, beside a process that does nothing but serve two methods with
  * sd-bus on the same path: Empty (no arguments, no answer) and Same (Get's arguments and an answer of Get's form and size).
- * All are measured in turns; the figures are medians over the rounds.
+ * Then durable Sets: one at a time beside one preallocated 4-KiB pwrite and fdatasync on the disk of the agent's store,
+ * and a thousand at a time beside one at a time.  All are measured in turns; the figures are medians.
  *
- *     bench-bus CONVENED DBUS-DAEMON [MILLISECONDS]     per measurement; default 400
+ *     bench-bus [MILLISECONDS [CONVENED [DBUS-DAEMON]]]         per measurement; default 400
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,10 @@
 
 #define ROUNDS 7
 #define DATA_BYTES 100
+#define DURABLE_ROUNDS 12
+#define DURABLE_SETS 100                /* at window 1, and as many bare writes, in each round */
+#define DURABLE_WINDOW 1000
+#define BARE_BYTES 4096
 
 static uint64_t measure_usec = 400000;
 
@@ -130,7 +136,8 @@ typedef struct Load {
         const char *destination, *interface, *member;
         unsigned arguments;             /* 0: none, 1: Get's, 2: Set's */
         unsigned unanswered;
-        uint64_t answered, until_usec;
+        uint64_t answered;
+        uint64_t until_usec;            /* until then every answer is followed by another call; 0: none is */
 } Load;
 
 static void load_send(Load *l);
@@ -142,7 +149,7 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 g_error("%s: %s", l->member, sd_bus_message_get_error(m)->message);
         l->unanswered--;
         l->answered++;
-        if (l->answered % 8 != 0 || now_usec() < l->until_usec)
+        if (l->until_usec > 0 && (l->answered % 8 != 0 || now_usec() < l->until_usec))
                 load_send(l);
         return 1;
 }
@@ -167,13 +174,7 @@ static void load_send(Load *l) {
         l->unanswered++;
 }
 
-static double rate(Load *l, unsigned window) {
-        uint64_t from = now_usec();
-
-        l->answered = 0;
-        l->until_usec = from + measure_usec;
-        for (unsigned i = 0; i < window; i++)
-                load_send(l);
+static void load_wait(Load *l) {
         while (l->unanswered > 0) {
                 int r = sd_bus_process(l->bus, NULL);
 
@@ -181,6 +182,16 @@ static double rate(Load *l, unsigned window) {
                 if (r == 0)
                         g_assert_cmpint(sd_bus_wait(l->bus, UINT64_MAX), >=, 0);
         }
+}
+
+static double rate(Load *l, unsigned window) {
+        uint64_t from = now_usec();
+
+        l->answered = 0;
+        l->until_usec = from + measure_usec;
+        for (unsigned i = 0; i < window; i++)
+                load_send(l);
+        load_wait(l);
         return (double) l->answered * 1e6 / (double) (now_usec() - from);
 }
 
@@ -190,9 +201,9 @@ static int compare(const void *a, const void *b) {
         return (x > y) - (x < y);
 }
 
-static double median(double *values) {
-        qsort(values, ROUNDS, sizeof(double), compare);
-        return values[ROUNDS / 2];
+static double median(double *values, unsigned count) {
+        qsort(values, count, sizeof(double), compare);
+        return values[count / 2];
 }
 
 static void compare_at(const char *transport, unsigned window, Load *get, Load *empty, Load *same, Load *set) {
@@ -204,26 +215,81 @@ static void compare_at(const char *transport, unsigned window, Load *get, Load *
                 sames[i] = rate(same, window);
                 sets[i] = rate(set, window);
         }
-        g = median(gets);
-        e = median(empties);
-        s = median(sames);
+        g = median(gets, ROUNDS);
+        e = median(empties, ROUNDS);
+        s = median(sames, ROUNDS);
         printf("%-6s  window %4u  Get %7.0f/s   empty method %7.0f/s   ratio %.2f   same form %7.0f/s   ratio %.2f   Set %7.0f/s\n",
-               transport, window, g, e, g / e, s, g / s, median(sets));
+               transport, window, g, e, g / e, s, g / s, median(sets, ROUNDS));
         fflush(stdout);
 }
 
-static void bench(const char *transport, sd_bus *agent, sd_bus *bare) {
+/*
+ * Durable Sets
+ */
+
+/* As the store has it: allocated, and filled with zeros, so that a write changes nothing but data. */
+static int bare_open(const Agent *a) {
+        g_autofree char *path = g_build_filename(a->directory, "bare-disk", NULL);
+        static const char zeros[DURABLE_SETS * BARE_BYTES];
+        int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+        g_assert_cmpint(fd, >=, 0);
+        for (unsigned i = 0; i < DURABLE_ROUNDS; i++)
+                g_assert_cmpint(write(fd, zeros, sizeof(zeros)), ==, sizeof(zeros));
+        g_assert_cmpint(fsync(fd), ==, 0);
+        return fd;
+}
+
+static double bare_write(int fd, unsigned number) {
+        static const char block[BARE_BYTES] = "x";
+        uint64_t from = now_usec();
+
+        g_assert_cmpint(pwrite(fd, block, sizeof(block), (off_t) number * BARE_BYTES), ==, sizeof(block));
+        g_assert_cmpint(fdatasync(fd), ==, 0);
+        return (double) (now_usec() - from);
+}
+
+static double set_once(Load *set) {
+        uint64_t from = now_usec();
+
+        set->until_usec = 0;
+        load_send(set);
+        load_wait(set);
+        return (double) (now_usec() - from);
+}
+
+static void durable(const char *transport, const Agent *a, Load *set) {
+        static double bares[DURABLE_ROUNDS * DURABLE_SETS], sets[DURABLE_ROUNDS * DURABLE_SETS];
+        double many[DURABLE_ROUNDS], bare_usec, set_usec, m;
+        unsigned n = 0;
+        int fd = bare_open(a);
+
+        for (unsigned round = 0; round < DURABLE_ROUNDS; round++) {
+                for (unsigned i = 0; i < DURABLE_SETS; i++, n++) {
+                        bares[n] = bare_write(fd, n);
+                        sets[n] = set_once(set);
+                }
+                many[round] = rate(set, DURABLE_WINDOW);
+        }
+        close(fd);
+        bare_usec = median(bares, n);
+        set_usec = median(sets, n);
+        m = median(many, DURABLE_ROUNDS);
+        printf("%-6s  durable Set   %4.0f us   bare 4-KiB pwrite + fdatasync %4.0f us   ratio %.2f   window %u %7.0f/s   "
+               "times window 1 %.1f\n",
+               transport, set_usec, bare_usec, set_usec / bare_usec, DURABLE_WINDOW, m, m * set_usec / 1e6);
+        fflush(stdout);
+}
+
+static void bench(const char *transport, const Agent *a, sd_bus *agent, sd_bus *bare) {
         Load get = { agent, "org.convene1", TREE, "Get", 1 }, set = { agent, "org.convene1", TREE, "Set", 2 };
         Load empty = { bare, "org.convene1.Bare", "org.convene1.Bare", "Empty", 0 };
         Load same = { bare, "org.convene1.Bare", "org.convene1.Bare", "Same", 1 };
-        double sets[ROUNDS];
 
         (void) rate(&get, 100);                 /* warm */
         compare_at(transport, 1, &get, &empty, &same, &set);
         compare_at(transport, 100, &get, &empty, &same, &set);
-        for (unsigned i = 0; i < ROUNDS; i++)
-                sets[i] = rate(&set, 1000);
-        printf("%-6s  window 1000  Set %7.0f/s\n", transport, median(sets));
+        durable(transport, a, &set);
 }
 
 static sd_bus *connect_bare(const char *path) {
@@ -238,18 +304,18 @@ static sd_bus *connect_bare(const char *path) {
 }
 
 int main(int argc, char *argv[]) {
-        g_autofree char *path = NULL;
+        g_autofree char *path = NULL, *daemon = g_find_program_in_path("dbus-daemon");
         Agent *a;
         pid_t bare_pid;
 
-        if (argc < 3) {
-                fprintf(stderr, "usage: %s CONVENED DBUS-DAEMON [MILLISECONDS]\n", argv[0]);
+        if (argc > 1)
+                measure_usec = strtoull(argv[1], NULL, 10) * 1000;
+        convened_path = argc > 2 ? argv[2] : CONVENED;
+        dbus_daemon_path = argc > 3 ? argv[3] : daemon;
+        if (measure_usec == 0 || !dbus_daemon_path) {
+                fprintf(stderr, "usage: %s [MILLISECONDS [CONVENED [DBUS-DAEMON]]]\n", argv[0]);
                 return EXIT_FAILURE;
         }
-        convened_path = argv[1];
-        dbus_daemon_path = argv[2];
-        if (argc > 3)
-                measure_usec = strtoull(argv[3], NULL, 10) * 1000;
 
         a = agent_new(NULL);
         path = g_build_filename(a->directory, "bare", NULL);
@@ -263,8 +329,8 @@ int main(int argc, char *argv[]) {
 
                         (void) rate(&fill, 1);
                 }
-                bench("socket", agent, bare);
-                bench("broker", broker, broker);
+                bench("socket", a, agent, bare);
+                bench("broker", a, broker, broker);
         }
         kill(bare_pid, SIGTERM);
         (void) waitpid(bare_pid, NULL, 0);

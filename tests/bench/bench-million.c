@@ -4,7 +4,7 @@
  * A million znodes: resident memory, time from start to serving, and how long the event loop and a reader are kept
  * waiting while a checkpoint runs.
  *
- *     bench-million CONVENED [ZNODES]
+ *     bench-million [ZNODES [CONVENED]]
  *
  * Talks only to an agent of its own on a socket in a directory of its own.
  */
@@ -211,17 +211,17 @@ static void print_memory(const Agent *a, const char *when) {
 }
 
 int main(int argc, char *argv[]) {
-        unsigned total = argc > 2 ? atoi(argv[2]) : 1000000, reads;
+        unsigned total = argc > 1 ? atoi(argv[1]) : 1000000, reads;
         char template[] = "/var/tmp/bench-million-XXXXXX";
         g_autofree char *remove = NULL;
         double seconds, worst;
         Agent a = { 0 };
 
-        if (argc < 2) {
-                fprintf(stderr, "usage: bench-million CONVENED [ZNODES]\n");
+        if (total < 2) {
+                fprintf(stderr, "usage: bench-million [ZNODES [CONVENED]]\n");
                 return 2;
         }
-        convened = argv[1];
+        convened = argc > 2 ? argv[2] : CONVENED;
         a.directory = mkdtemp(template);
         check(a.directory ? 0 : -errno, "mkdtemp");
         a.socket = g_build_filename(a.directory, "bus", NULL);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Outbox
+ */
+
+#include "agent/store/outbox.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+int outbox_init(Outbox *o) {
+        *o = (Outbox) {
+                .completions = completions_new(),
+                .delivering = completions_new(),
+                .statistics.space_available = true,
+        };
+        g_mutex_init(&o->lock);
+        o->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        return o->event_fd < 0 ? -errno : 0;
+}
+
+void outbox_done(Outbox *o) {
+        if (!o->completions)
+                return;
+        if (o->event_fd >= 0)
+                close(o->event_fd);
+        g_clear_pointer(&o->completions, g_array_unref);
+        g_clear_pointer(&o->delivering, g_array_unref);
+        g_mutex_clear(&o->lock);
+}
+
+/* Called with the lock held; gives it back. */
+static void push_and_unlock(Outbox *o, const Completion *c) {
+        bool wake = o->completions->len == 0;
+
+        completions_push(o->completions, c);
+        g_mutex_unlock(&o->lock);
+
+        /* One that is not taken yet has made the descriptor readable. */
+        if (wake)
+                (void) eventfd_write(o->event_fd, 1);
+}
+
+void outbox_tell(Outbox *o, const Completion *c) {
+        g_mutex_lock(&o->lock);
+        if (o->failed)
+                g_mutex_unlock(&o->lock);
+        else
+                push_and_unlock(o, c);
+}
+
+void outbox_tell_space(Outbox *o, bool available) {
+        g_mutex_lock(&o->lock);
+        if (o->failed || o->statistics.space_available == available) {
+                g_mutex_unlock(&o->lock);
+                return;
+        }
+        o->statistics.space_available = available;
+        push_and_unlock(o, &(Completion) { .type = COMPLETION_SPACE, .available = available });
+}
+
+void outbox_fail(Outbox *o, int error, const char *what) {
+        assert(error < 0);
+
+        g_mutex_lock(&o->lock);
+        if (o->failed) {
+                g_mutex_unlock(&o->lock);
+                return;
+        }
+        g_atomic_int_set(&o->failed, true);
+        push_and_unlock(o, &(Completion) { .type = COMPLETION_FAILED, .error = error, .what = g_strdup(what) });
+}
+
+bool outbox_has_failed(const Outbox *o) {
+        return g_atomic_int_get(&o->failed);
+}
+
+void outbox_dispatch(Outbox *o, const StoreListener *listener) {
+        GArray *taken;
+        eventfd_t count;
+
+        (void) eventfd_read(o->event_fd, &count);
+        g_mutex_lock(&o->lock);
+        taken = o->completions;
+        o->completions = o->delivering;
+        o->delivering = taken;
+        g_mutex_unlock(&o->lock);
+
+        for (unsigned i = 0; i < taken->len; i++)
+                completion_deliver(&g_array_index(taken, Completion, i), listener);
+        g_array_set_size(taken, 0);
+}
+
+void outbox_get_statistics(Outbox *o, StoreStatistics *ret) {
+        g_mutex_lock(&o->lock);
+        *ret = o->statistics;
+        g_mutex_unlock(&o->lock);
+}
+
+GThread *outbox_thread_new(const char *name, GThreadFunc run, gpointer userdata) {
+        sigset_t all, old;
+        GThread *thread;
+
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &old);
+        thread = g_thread_try_new(name, run, userdata, NULL);
+        pthread_sigmask(SIG_SETMASK, &old, NULL);
+        return thread;
+}
