@@ -62,7 +62,8 @@ static int on_slice(sd_event_source *source, uint64_t usec, void *userdata) {
                 return rearm(c, 1000);
 
         if (tree_checkpoint_next(member_tree(c->member), SLICE_ROWS, &rows, &count)) {
-                store_checkpoint_rows(c->store, rows, count);
+                if (count > 0)          /* a slice of ids that name nothing any more */
+                        store_checkpoint_rows(c->store, rows, count);
                 c->slice_usec_max = MAX(c->slice_usec_max, now(CLOCK_MONOTONIC) - begin);
                 return rearm(c, 0);
         }

@@ -4,6 +4,7 @@
  * convened: the command line
  */
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,6 +44,10 @@ int main(int argc, char *argv[]) {
         };
         g_autoptr(GOptionContext) context = g_option_context_new("- convene's agent, see convened(8)");
         g_autoptr(GError) error = NULL;
+
+        /* With fast bins a large allocation after many small frees takes milliseconds at once: 100,000 deletes then cost the
+         * next caller 7 ms, without them 0.1 ms and nothing on the whole. */
+        (void) mallopt(M_MXFAST, 0);
 
         g_option_context_add_main_entries(context, entries, NULL);
         if (!g_option_context_parse(context, &argc, &argv, &error)) {

@@ -21,6 +21,9 @@
 /* A slice ends with the row that reaches this, whatever the caller allows in rows. */
 #define SLICE_BYTES (1024U * 1024U)
 
+/* Likewise with as many steps: most ids in a set may name nothing any more. */
+#define SLICE_STEPS_PER_ROW 16U
+
 typedef struct AsideRow {
         TreeTable table;
         uint64_t key;
@@ -343,6 +346,7 @@ static void point_at_values(Checkpoint *c) {
 
 bool tree_checkpoint_next(Tree *t, unsigned rows_max, const TreeRow **ret_rows, unsigned *ret_rows_count) {
         Checkpoint *c = &t->checkpoint;
+        unsigned steps_left = SLICE_STEPS_PER_ROW * MIN(rows_max, UINT_MAX / SLICE_STEPS_PER_ROW);
         bool more = true;
 
         assert(!t->entry.open);
@@ -353,10 +357,10 @@ bool tree_checkpoint_next(Tree *t, unsigned rows_max, const TreeRow **ret_rows, 
         if (c->slice.allocated > 4 * SLICE_BYTES)
                 writer_done(&c->slice);
         writer_clear(&c->slice);
-        while (more && c->rows->len < rows_max && c->slice.size < SLICE_BYTES)
+        while (more && steps_left-- > 0 && c->rows->len < rows_max && c->slice.size < SLICE_BYTES)
                 more = step(t);
 
-        if (c->rows->len == 0) {
+        if (!more && c->rows->len == 0) {
                 assert(g_tree_nnodes(c->aside) == 0);
                 c->active = false;
                 writer_done(&c->slice);

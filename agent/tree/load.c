@@ -122,7 +122,7 @@ static bool znode_row_is_sane(const ZnodeRow *row) {
                 return false;
         if (ttl ? row->ttl_msec < 1 || row->ttl_msec > TTL_MSEC_MAX : row->ttl_msec != 0)
                 return false;
-        if (row->has_data > 1 || (!row->has_data && row->data_size > 0))
+        if (row->creates > INT64_MAX || row->has_data > 1 || (!row->has_data && row->data_size > 0))
                 return false;
         if (row->version == VERSION_ANY || row->aversion == VERSION_ANY)
                 return false;
@@ -224,7 +224,7 @@ static bool load_znode(Tree *t, const TreeRow *row, const char **ret_error) {
 
 static bool session_row_is_sane(const Session *s, Identities identities) {
         if (s->timeout_msec < LIMIT_SESSION_TIMEOUT_MIN_MSEC || s->timeout_msec > LIMIT_SESSION_TIMEOUT_MAX_MSEC ||
-            s->generation == 0 || !session_has_room(s, identities))
+            s->generation == 0 || s->generation > INT64_MAX || !session_has_room(s, identities))
                 return false;
         for (uint32_t i = 0; i < identities.count; i++)
                 if (!identity_is_valid(identities.items[i], /* allow_super= */ true))
@@ -279,7 +279,8 @@ static bool load_state(Tree *t, const TreeRow *row, const char **ret_error) {
         Reader r = READER_INIT(row->value, row->value_size);
         uint64_t next_id = reader_u64(&r);
 
-        if (row->key != 1 || !reader_done(&r) || next_id == 0 || index_after(&t->znodes, next_id - 1))
+        if (row->key != 1 || !reader_done(&r) || next_id == 0 || next_id > INT64_MAX ||
+            index_after(&t->znodes, next_id - 1))
                 return fail(ret_error, "malformed row of the state");
 
         t->next_id = next_id;

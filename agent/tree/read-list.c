@@ -135,14 +135,6 @@ static const Znode *list_start(const Tree *t, const Znode *top, const char *star
         return subtree_next(top, z, /* below= */ is_readable(z, who));
 }
 
-/* Past what the caller may not read, with all that is below it. */
-static const Znode *skip_hidden(const Znode *top, const Znode *z, Identities who) {
-        while (z && !is_readable(z, who))
-                z = subtree_next(top, z, /* below= */ false);
-
-        return z;
-}
-
 void read_list(Tree *t, const Request *r, const Znode *top, Identities who, Result *ret) {
         Page page = PAGE_INIT;
         const Znode *z = top;
@@ -154,19 +146,23 @@ void read_list(Tree *t, const Request *r, const Znode *top, Identities who, Resu
         if (r->start_after && r->start_after[0] != '\0')
                 z = list_start(t, top, r->start_after, who);
 
-        for (z = skip_hidden(top, z, who); z; z = skip_hidden(top, subtree_next(top, z, true), who)) {
+        /* What the caller may not read is named, as by its parent's child list, so that a page is a bounded piece of
+         * work whatever its siblings are; what is below it is not. */
+        for (bool show; z; z = subtree_next(top, z, /* below= */ show)) {
                 ListItem *item = &items[ret->items_count];
                 PathBuffer buffer;
                 const char *path = znode_path(z, &buffer);
                 size_t size = strlen(path);
 
-                if (!page_take(&page, size + (r->want_data ? znode_data_size(z) : 0))) {
+                show = is_readable(z, who);
+                if (!page_take(&page, size + (show && r->want_data ? znode_data_size(z) : 0))) {
                         ret->more = true;
                         break;
                 }
                 item->path = arena_copy_string(&t->answered, path, size);
-                znode_stat(z, &item->stat);
-                if (r->want_data)
+                if (show)
+                        znode_stat(z, &item->stat);
+                if (show && r->want_data)
                         item_set_data(item, z);
                 ret->items_count++;
         }

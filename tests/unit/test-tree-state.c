@@ -554,7 +554,7 @@ static void test_list(void) {
         fixture_init(&f);
         make_small_tree(&f);
         ask(&f, &r);
-        assert_items(&f, "/l /l/a /l/a/y /l/a/z /l/a-b /l/b /l/c /l/\xc3\xa4");
+        assert_items(&f, "/l /l/a /l/a/y /l/a/z /l/a-b /l/b /l/bb /l/c /l/\xc3\xa4");
         g_assert_cmpint(f.result.items[1].stat.children_count, ==, 2);
         r.caller = super;
         r.want_data = true;
@@ -574,21 +574,21 @@ static void test_list(void) {
         g_assert_cmpint(erase(&f, "/l/b"), ==, CONVENE_OK);
         r.start_after = "/l/b";
         ask(&f, &r);
-        assert_items(&f, "/l/c /l/\xc3\xa4");
+        assert_items(&f, "/l/bb /l/c /l/\xc3\xa4");
 
         r.entries_max = 0;
         r.start_after = "/l/a/gone/deep/er";
         ask(&f, &r);
-        assert_items(&f, "/l/a/z /l/a-b /l/c /l/\xc3\xa4");
+        assert_items(&f, "/l/a/z /l/a-b /l/bb /l/c /l/\xc3\xa4");
         r.start_after = "/l/bb/below";
         ask(&f, &r);
         assert_items(&f, "/l/c /l/\xc3\xa4");
         r.start_after = "/l";
         ask(&f, &r);
-        assert_items(&f, "/l/a /l/a/z /l/a-b /l/c /l/\xc3\xa4");
+        assert_items(&f, "/l/a /l/a/z /l/a-b /l/bb /l/c /l/\xc3\xa4");
         r.start_after = "/k";
         ask(&f, &r);
-        assert_items(&f, "/l /l/a /l/a/z /l/a-b /l/c /l/\xc3\xa4");
+        assert_items(&f, "/l /l/a /l/a/z /l/a-b /l/bb /l/c /l/\xc3\xa4");
         r.start_after = "/m";
         ask(&f, &r);
         assert_items(&f, "");

@@ -156,10 +156,10 @@ static ConveneStatus read_get_children(Twin *t, const TwinList *caller, const Re
         return CONVENE_OK;
 }
 
-/* What the caller may not read is not in the list, nor is anything below it. */
+/* What is below something that the caller may not read is not in the list. */
 static bool is_listed(Twin *t, const TwinList *caller, const TwinZnode *root, const TwinZnode *z) {
-        for (; z != root; z = twin_parent(t, z))
-                if (!twin_acl_allows(z->acl, PERMISSION_READ, caller))
+        while (z != root)
+                if (z = twin_parent(t, z), !twin_acl_allows(z->acl, PERMISSION_READ, caller))
                         return false;
         return true;
 }
