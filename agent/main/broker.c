@@ -18,6 +18,7 @@
 #include "agent/main/journal.h"
 
 #define RETRY_USEC UINT64_C(1000000)
+#define NAME_RETRY_USEC UINT64_C(5000000)
 #define MESSAGES_PER_TURN 64
 #define NAME "org.convene1"
 
@@ -28,7 +29,9 @@ struct Broker {
         sd_bus *bus;
         sd_event_source *io, *timeout;  /* of the bus */
         sd_event_source *retry;
-        bool want_name, has_name, complained;
+        sd_event_source *name_retry;
+        bool want_name, has_name, refused;
+        bool connected, complained;
 };
 
 static int connect_now(Broker *b);
@@ -106,7 +109,7 @@ static void lose(Broker *b) {
         if (!b->bus)
                 return;
 
-        b->has_name = false;
+        b->has_name = b->connected = b->refused = false;
         b->listener.changed(b->listener.userdata, NULL);
         close_bus(b);
 }
@@ -127,6 +130,15 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *erro
  * The name
  */
 
+/* Said once: it is asked for again until it can be had. */
+static void name_refused(Broker *b, const char *problem) {
+        if (!b->refused)
+                b->listener.named(b->listener.userdata, problem);
+        b->refused = true;
+        (void) sd_event_source_set_time_relative(b->name_retry, NAME_RETRY_USEC);
+        (void) sd_event_source_set_enabled(b->name_retry, SD_EVENT_ONESHOT);
+}
+
 static int on_named(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Broker *b = userdata;
         const sd_bus_error *e = sd_bus_message_get_error(m);
@@ -135,16 +147,17 @@ static int on_named(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         if (e) {
                 g_autofree char *problem = g_strdup_printf("the bus name " NAME " cannot be had: %s", e->message);
 
-                b->listener.named(b->listener.userdata, problem);
+                name_refused(b, problem);
                 return 0;
         }
 
         if (sd_bus_message_read(m, "u", &code) < 0 || (code != 1 && code != 4)) {
-                b->listener.named(b->listener.userdata, "the bus name " NAME " belongs to somebody else");
+                name_refused(b, "the bus name " NAME " belongs to somebody else");
                 return 0;
         }
 
         b->has_name = true;
+        b->refused = false;
         b->listener.named(b->listener.userdata, NULL);
         return 0;
 }
@@ -153,7 +166,17 @@ static int ask_for_name(Broker *b) {
         if (!b->bus || !b->want_name || b->has_name)
                 return 0;
 
+        (void) sd_event_source_set_enabled(b->name_retry, SD_EVENT_OFF);
         return sd_bus_request_name_async(b->bus, NULL, NAME, 0, on_named, b);
+}
+
+static int on_name_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Broker *b = userdata;
+
+        /* Only a bus that has said that it is connected: until then on_connected() asks. */
+        if (b->connected)
+                (void) ask_for_name(b);
+        return 0;
 }
 
 static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -162,6 +185,7 @@ static int on_connected(sd_bus_message *m, void *userdata, sd_bus_error *error) 
         if (b->complained)
                 journal(LOG_NOTICE, NULL, "Connected to the system bus again");
         b->complained = false;
+        b->connected = true;
         b->listener.changed(b->listener.userdata, b->bus);
         return ask_for_name(b);
 }
@@ -215,8 +239,10 @@ Broker *broker_new(sd_event *event, const char *address, const BrokerListener *l
         b->event = sd_event_ref(event);
         b->address = g_strdup(address ?: g_getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket");
         b->listener = *listener;
-        if (sd_event_add_time_relative(event, &b->retry, CLOCK_MONOTONIC, 0, 0, on_retry, b) < 0)
+        if (sd_event_add_time_relative(event, &b->retry, CLOCK_MONOTONIC, 0, 0, on_retry, b) < 0 ||
+            sd_event_add_time_relative(event, &b->name_retry, CLOCK_MONOTONIC, 0, 0, on_name_retry, b) < 0)
                 g_error("cannot add a timer to the event loop");
+        (void) sd_event_source_set_enabled(b->name_retry, SD_EVENT_OFF);
         return b;
 }
 
@@ -228,7 +254,8 @@ Broker *broker_free(Broker *b) {
                 (void) sd_bus_flush(b->bus);
                 lose(b);
         }
-        sd_event_source_unref(b->retry);
+        sd_event_source_disable_unref(b->retry);
+        sd_event_source_disable_unref(b->name_retry);
         sd_event_unref(b->event);
         g_free(b->address);
         g_free(b);

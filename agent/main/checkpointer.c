@@ -38,6 +38,7 @@ struct Checkpointer {
         bool full;                      /* the next one: nothing is on disk yet */
         bool active;                    /* begun, and not reported by the store */
         bool handed_over;
+        bool held;
 };
 
 static uint64_t now(clockid_t clock) {
@@ -130,7 +131,7 @@ static void begin(Checkpointer *c) {
 }
 
 void checkpointer_consider(Checkpointer *c) {
-        if (c->active || now(CLOCK_MONOTONIC) < c->retry_at_usec)
+        if (c->active || c->held || now(CLOCK_MONOTONIC) < c->retry_at_usec)
                 return;
 
         if (tree_dirty_count(member_tree(c->member)) >= c->changes_max || c->log_bytes >= c->log_bytes_max)
@@ -141,12 +142,23 @@ void checkpointer_request(Checkpointer *c, void (*done)(void *userdata, int erro
         Waiter w = { done, userdata };
 
         /* One under way may stand for a position before the caller's last update: wait for the next. */
-        if (c->active) {
+        if (c->active || c->held) {
                 g_array_append_val(c->next_waiters, w);
                 return;
         }
 
         g_array_append_val(c->waiters, w);
+        begin(c);
+}
+
+static void begin_for_waiters(Checkpointer *c) {
+        GArray *empty = c->waiters;
+
+        if (c->active || c->held || c->next_waiters->len == 0)
+                return;
+
+        c->waiters = c->next_waiters;
+        c->next_waiters = empty;
         begin(c);
 }
 
@@ -166,13 +178,25 @@ void checkpointer_on_done(Checkpointer *c, int error) {
         }
 
         tell(c->waiters, error, c->position.zxid);
-        if (c->next_waiters->len > 0) {
-                GArray *empty = c->waiters;
+        begin_for_waiters(c);
+}
 
-                c->waiters = c->next_waiters;
-                c->next_waiters = empty;
-                begin(c);
+void checkpointer_hold(Checkpointer *c, bool held) {
+        c->held = held;
+        if (!held) {
+                begin_for_waiters(c);
+                return;
         }
+
+        /* One that is handed over ends by itself, before anything that the store is given later. */
+        if (!c->active || c->handed_over)
+                return;
+
+        c->active = false;
+        (void) sd_event_source_set_enabled(c->slice_source, SD_EVENT_OFF);
+        store_checkpoint_abort(c->store);
+        tree_checkpoint_abort(member_tree(c->member));
+        tell(c->waiters, -ECANCELED, c->position.zxid);
 }
 
 void checkpointer_count_log(Checkpointer *c, uint64_t bytes) {

@@ -28,6 +28,9 @@ void checkpointer_request(Checkpointer *c, void (*done)(void *userdata, int erro
 /* From the store's listener. */
 void checkpointer_on_done(Checkpointer *c, int error);
 
+/* Held: the one under way is given up, and none begins: the tree is about to be replaced by a snapshot. */
+void checkpointer_hold(Checkpointer *c, bool held);
+
 /* From the driver's append: bytes that went to the log. */
 void checkpointer_count_log(Checkpointer *c, uint64_t bytes);
 

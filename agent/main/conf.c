@@ -13,10 +13,12 @@
 #include <string.h>
 
 #include "agent/base/limits.h"
+#include "agent/net/address.h"
 
 typedef enum KeyType {
         KEY_STRING,
         KEY_NAME,                       /* of a host: it is part of identities, owners and the configuration */
+        KEY_ADDRESS,                    /* a literal and a port */
         KEY_SIZE,                       /* bytes: 64M, 1G; uint64_t */
         KEY_TIME,                       /* milliseconds: 10s, 500ms, 1min, 1h, plain seconds; uint32_t */
         KEY_COUNT,                      /* uint32_t */
@@ -38,6 +40,9 @@ typedef struct Key {
 static const Key keys[] = {
         { "Agent", "Name", KEY_NAME, AT(name), 0, 0, 0 },
         { "Agent", "Data", KEY_STRING, AT(data), 0, 0, 0 },
+        { "Ensemble", "Listen", KEY_ADDRESS, AT(listen), 0, 0, 0 },
+        { "Ensemble", "Advertise", KEY_ADDRESS, AT(advertise), 0, 0, 0 },
+        { "Ensemble", "ElectionTimeout", KEY_TIME, AT(election_timeout_msec), 100, 60000, 1000 },
         { "Store", "SegmentSize", KEY_SIZE, AT(segment_bytes), 8 * MIB, 4 * GIB, 64 * MIB },
         { "Store", "KeepLog", KEY_SIZE, AT(keep_log_bytes), 1, 1024 * GIB, 64 * MIB },
         { "Store", "CheckpointChanges", KEY_COUNT64, AT(checkpoint_changes), 1000, UINT64_C(100000000), 50000 },
@@ -113,6 +118,7 @@ bool conf_host_name_is_valid(const char *name) {
 }
 
 static bool set_key(Conf *c, const char *file, const Key *k, const char *value, char **ret_error) {
+        NetAddress address;
         uint64_t number;
 
         if (k->type == KEY_NAME && value[0] != 0 && !conf_host_name_is_valid(value)) {
@@ -120,7 +126,12 @@ static bool set_key(Conf *c, const char *file, const Key *k, const char *value, 
                                              k->group, k->name, value, CONF_HOST_NAME_BYTES);
                 return false;
         }
-        if (k->type == KEY_STRING || k->type == KEY_NAME) {
+        if (k->type == KEY_ADDRESS && value[0] != 0 && !net_address_parse(value, &address)) {
+                *ret_error = g_strdup_printf("%s: [%s] %s=%s: not an address and a port such as 192.0.2.1:2890 or [2001:db8::1]:2890; "
+                                             "names are not looked up", file, k->group, k->name, value);
+                return false;
+        }
+        if (k->type == KEY_STRING || k->type == KEY_NAME || k->type == KEY_ADDRESS) {
                 char **at = (char **) ((uint8_t *) c + k->offset);
 
                 if (value[0] == 0) {
@@ -261,7 +272,8 @@ bool conf_load(const char *file, Conf *ret, char **ret_error) {
         g_auto(Conf) c = { 0 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
-                if (keys[i].type != KEY_STRING)
+                if (keys[i].type == KEY_SIZE || keys[i].type == KEY_TIME || keys[i].type == KEY_COUNT ||
+                    keys[i].type == KEY_COUNT64)
                         store_number(&c, &keys[i], keys[i].fallback);
         c.data = g_strdup("/var/lib/convene");
 
@@ -277,5 +289,7 @@ bool conf_load(const char *file, Conf *ret, char **ret_error) {
 void conf_done(Conf *c) {
         g_free(c->name);
         g_free(c->data);
+        g_free(c->listen);
+        g_free(c->advertise);
         *c = (Conf) { 0 };
 }

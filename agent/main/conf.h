@@ -18,6 +18,9 @@
 typedef struct Conf {
         char *name;                     /* [Agent] Name=; NULL: the host name */
         char *data;                     /* [Agent] Data= */
+        char *listen;                   /* [Ensemble] Listen=; NULL: other members cannot reach this one */
+        char *advertise;                /* [Ensemble] Advertise=: what they are told; NULL: `listen` */
+        uint32_t election_timeout_msec; /* [Ensemble] ElectionTimeout= */
         uint64_t segment_bytes, keep_log_bytes;
         uint64_t checkpoint_changes, checkpoint_log_bytes;
         uint32_t timeout_min_msec, timeout_max_msec, timeout_default_msec;

@@ -26,13 +26,16 @@ static int check_conf(const char *file) {
 }
 
 int main(int argc, char *argv[]) {
-        g_autofree char *conf_file = NULL, *data = NULL, *socket = NULL, *bus_address = NULL, *pid_file = NULL;
+        g_autofree char *conf_file = NULL, *data = NULL, *socket = NULL, *bus_address = NULL, *pid_file = NULL,
+                        *listen = NULL, *join = NULL;
         gboolean no_system_bus = FALSE, print_ready = FALSE, accept_loss = FALSE, check = FALSE, version = FALSE;
         const GOptionEntry entries[] = {
                 { "config", 0, 0, G_OPTION_ARG_FILENAME, &conf_file, "Read FILE instead of " CONF_FILE, "FILE" },
                 { "check-config", 0, 0, G_OPTION_ARG_NONE, &check, "Check the configuration and exit", NULL },
                 { "data", 0, 0, G_OPTION_ARG_FILENAME, &data, "Keep the store in DIR", "DIR" },
                 { "socket", 0, 0, G_OPTION_ARG_FILENAME, &socket, "Make and serve the local socket PATH", "PATH" },
+                { "listen", 0, 0, G_OPTION_ARG_STRING, &listen, "Be reached by other members at ADDRESS:PORT", "ADDRESS:PORT" },
+                { "join", 0, 0, G_OPTION_ARG_FILENAME, &join, "Without a store: join the ensemble of the token in FILE", "FILE" },
                 { "no-system-bus", 0, 0, G_OPTION_ARG_NONE, &no_system_bus, "Do not connect to the system bus", NULL },
                 { "bus-address", 0, 0, G_OPTION_ARG_STRING, &bus_address, "Use this bus as the system bus", "ADDRESS" },
                 { "pid-file", 0, 0, G_OPTION_ARG_FILENAME, &pid_file, "Write the process id to FILE", "FILE" },
@@ -71,6 +74,8 @@ int main(int argc, char *argv[]) {
                 .socket = socket,
                 .bus_address = bus_address,
                 .pid_file = pid_file,
+                .listen = listen,
+                .join_file = join,
                 .no_system_bus = no_system_bus,
                 .print_ready = print_ready,
                 .accept_loss = accept_loss,

@@ -16,6 +16,9 @@
 #include "agent/base/messages.h"
 #include "agent/main/journal.h"
 
+#define RETRY_USEC (UINT64_C(10) * 1000 * 1000)
+#define RETRY_ACCURACY_USEC (UINT64_C(1000) * 1000)
+
 typedef enum HoldingState {
         HOLDING_IDLE,                   /* to be looked at */
         HOLDING_LOOKING,                /* EXISTS is under way */
@@ -25,7 +28,7 @@ typedef enum HoldingState {
         HOLDING_CREATING,
         HOLDING_HELD,
         HOLDING_BLOCKED,                /* waits for the znode of somebody else to go */
-        HOLDING_FAILED,                 /* until the next load */
+        HOLDING_FAILED,                 /* until it is tried again */
 } HoldingState;
 
 typedef struct Holding {
@@ -37,6 +40,7 @@ typedef struct Holding {
         const Presence *declaration;    /* NULL once it is no longer declared */
         char *file;
         PresenceZnode znode;
+        uint32_t timeout_msec;          /* asked for */
         UnitRun *run;
         uint64_t session;
         char *error;
@@ -58,18 +62,23 @@ struct Presences {
         GPtrArray *holdings;            /* Holding* */
         GHashTable *by_number;
         uint64_t next_number;
-        sd_event_source *work;
+        sd_event_source *work, *retry;
 };
 
 static const Identity self_identities[] = { { "super", "convened" } };
 
 static void look(Holding *h);
 
+/* Most of what can be wrong passes without anybody's telling: a full disk, a leader that is missed, a parent that is not there
+ * yet.  So it is tried again, and said once. */
 static void holding_fail(Holding *h, HoldingState state, char *error) {
+        if (g_strcmp0(h->error, error) != 0)
+                journal(LOG_WARNING, NULL, "Presence of %s at %s (%s): %s", h->unit, h->znode.path, h->file, error);
         g_free(h->error);
         h->error = error;
         h->state = state;
-        journal(LOG_WARNING, NULL, "Presence of %s at %s (%s): %s", h->unit, h->znode.path, h->file, error);
+        if (state == HOLDING_FAILED)
+                (void) sd_event_source_set_enabled(h->presences->retry, SD_EVENT_ONESHOT);
 }
 
 static void acl_clear(Holding *h) {
@@ -142,8 +151,29 @@ static void restart(Holding *h) {
         wake(h->presences);
 }
 
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Presences *p = userdata;
+
+        for (guint i = 0; i < p->holdings->len; i++) {
+                Holding *h = p->holdings->pdata[i];
+
+                if (h->state == HOLDING_FAILED && !h->gone)
+                        restart(h);
+        }
+        return sd_event_source_set_time_relative(source, RETRY_USEC);
+}
+
 static void submit(Holding *h, Request *r, uint64_t watch) {
         member_submit(h->presences->client, h->number, r, watch, 0);
+}
+
+static void close_session(Holding *h) {
+        if (h->session != 0)
+                member_submit(h->presences->client, 0, &(Request) {
+                        .op = REQUEST_CLOSE_SESSION,
+                        .target = h->session,
+                        .caller = { self_identities, 1 },
+                }, 0, 0);
 }
 
 static void look(Holding *h) {
@@ -226,6 +256,8 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
         h->session = session;
         h->state = HOLDING_IDLE;
         if (h->gone) {
+                /* The run goes on perhaps, and with it a session that nobody wants any more. */
+                close_session(h);
                 wake(h->presences);
                 return;
         }
@@ -395,6 +427,7 @@ static void begin(Presences *p, const UnitFacts *facts, const Presence *declarat
         h->declaration = declaration;
         h->file = g_strdup(declaration->file);
         h->znode = znode;
+        h->timeout_msec = declaration->timeout_msec;
         znode = (PresenceZnode) { 0 };
         g_ptr_array_add(p->holdings, h);
         g_hash_table_insert(p->by_number, &h->number, h);
@@ -431,6 +464,9 @@ Presences *presences_new(sd_event *event, Member *member, Units *units, Server *
         if (sd_event_add_defer(event, &p->work, on_work, p) < 0)
                 g_error("cannot add a source to the event loop");
         (void) sd_event_source_set_enabled(p->work, SD_EVENT_OFF);
+        if (sd_event_add_time_relative(event, &p->retry, CLOCK_BOOTTIME, RETRY_USEC, RETRY_ACCURACY_USEC, on_retry, p) < 0)
+                g_error("cannot add a timer to the event loop");
+        (void) sd_event_source_set_enabled(p->retry, SD_EVENT_OFF);
         return p;
 }
 
@@ -440,7 +476,8 @@ Presences *presences_free(Presences *p) {
 
         units_set_started(p->units, NULL, NULL, NULL);
         member_client_free(p->client);
-        sd_event_source_unref(p->work);
+        sd_event_source_disable_unref(p->work);
+        sd_event_source_disable_unref(p->retry);
         g_hash_table_unref(p->by_number);
         g_ptr_array_unref(p->holdings);
         presence_set_free(p->set);
@@ -450,7 +487,18 @@ Presences *presences_free(Presences *p) {
         return NULL;
 }
 
-/* The declaration that a holding came from, in the set just loaded, if it still says the same. */
+static bool same_acl(const PresenceZnode *a, const PresenceZnode *b) {
+        if (a->acl_count != b->acl_count)
+                return false;
+        for (uint32_t i = 0; i < a->acl_count; i++)
+                if (a->acl[i].permissions != b->acl[i].permissions || !g_str_equal(a->acl[i].scheme, b->acl[i].scheme) ||
+                    !g_str_equal(a->acl[i].id, b->acl[i].id))
+                        return false;
+        return true;
+}
+
+/* The declaration that a holding came from, in the set just loaded, if it still makes the same znode in the same session.
+ * CreateParents= matters only until the znode is there, and is looked up each time. */
 static const Presence *still_declared(Presences *p, const Holding *h) {
         for (const Presence *d = presence_set_match(p->set, h->unit, NULL); d;
              d = presence_set_match(p->set, h->unit, d)) {
@@ -458,7 +506,8 @@ static const Presence *still_declared(Presences *p, const Holding *h) {
                 g_autofree char *error = NULL;
 
                 if (g_str_equal(d->file, h->file) && presence_expand(d, h->unit, &p->host, &znode, &error) &&
-                    g_str_equal(znode.path, h->znode.path) && g_str_equal(znode.data, h->znode.data))
+                    g_str_equal(znode.path, h->znode.path) && g_str_equal(znode.data, h->znode.data) &&
+                    same_acl(&znode, &h->znode) && d->timeout_msec == h->timeout_msec)
                         return d;
         }
 
@@ -483,12 +532,7 @@ void presences_load(Presences *p) {
                         continue;
                 }
                 h->gone = true;
-                if (h->session != 0)
-                        member_submit(p->client, 0, &(Request) {
-                                .op = REQUEST_CLOSE_SESSION,
-                                .target = h->session,
-                                .caller = { self_identities, 1 },
-                        }, 0, 0);
+                close_session(h);
                 wake(p);
         }
 

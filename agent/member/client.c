@@ -16,9 +16,10 @@
 
 #define LEADER_WAIT_USEC UINT64_C(20000000)     /* below the 25 s after which a D-Bus caller gives up */
 
-static void pending_free(Pending *p) {
+void pending_free(Pending *p) {
         if (p->payload)
                 g_bytes_unref(p->payload);
+        change_done(&p->change);
         g_free(p);
 }
 
@@ -31,9 +32,37 @@ MemberClient *member_client_new(Member *m, const MemberFront *front, void *userd
         g_queue_init(&c->pending);
         c->subscriptions = g_hash_table_new(g_int64_hash, g_int64_equal);
         g_queue_init(&c->subscription_list);
-        c->link.data = c;
+        c->link.data = c->ready_link.data = c;
         g_queue_push_tail_link(&m->clients, &c->link);
         return c;
+}
+
+/* Takes the request away from whoever would wake it; true if it lives on without a client. */
+static bool pending_forget(Member *m, Pending *p) {
+        switch (p->state) {
+
+        case PENDING_SENT:
+                forward_forget(p);
+                return true;
+
+        case PENDING_CONFIRM:
+                g_hash_table_remove(m->confirming, &p->read_id);
+                return false;
+
+        case PENDING_INDEX:
+                g_queue_unlink(&m->indexed, &p->link);
+                return false;
+
+        case PENDING_ANSWER:
+        case PENDING_CONFIG:
+                change_forget(p);
+                return false;
+
+        case PENDING_WAIT:
+        case PENDING_TURN:
+                break;
+        }
+        return false;
 }
 
 void client_destroy(MemberClient *c) {
@@ -44,15 +73,12 @@ void client_destroy(MemberClient *c) {
 
         while ((p = g_queue_pop_head(&c->pending))) {
                 m->outstanding--;
-                if (p->state == PENDING_APPLY) {
-                        p->client = NULL;       /* it is in Member.proposals and freed when it is applied */
-                        continue;
-                }
-                if (p->state == PENDING_INDEX)
-                        g_hash_table_remove(m->confirming, &p->read_id);
-                pending_free(p);
+                if (!pending_forget(m, p))
+                        pending_free(p);
         }
 
+        if (c->ready)
+                g_queue_unlink(&m->ready, &c->ready_link);
         subscription_free_all(c);
         g_hash_table_unref(c->subscriptions);
         g_free(c);
@@ -78,12 +104,35 @@ unsigned member_client_pending(const MemberClient *c) {
         return c->pending.length;
 }
 
+void client_make_ready(MemberClient *c) {
+        if (c->ready || !c->front)
+                return;
+
+        c->ready = true;
+        g_queue_push_tail_link(&c->member->ready, &c->ready_link);
+}
+
+void client_make_all_ready(Member *m) {
+        for (GList *i = m->clients.head; i; i = i->next) {
+                MemberClient *c = i->data;
+
+                if (c->pending.length > 0)
+                        client_make_ready(c);
+        }
+}
+
+static void set_state(Pending *p, PendingState state) {
+        p->client->waiting -= p->state == PENDING_WAIT;
+        p->state = state;
+        p->client->waiting += p->state == PENDING_WAIT;
+}
+
 static void reply(MemberClient *c, uint64_t tag, const Result *result) {
         if (c->front)
                 c->front->reply(c->userdata, tag, result);
 }
 
-static void refuse(MemberClient *c, uint64_t tag, RequestOp op, ConveneStatus status) {
+static void answer_refusal(MemberClient *c, uint64_t tag, RequestOp op, ConveneStatus status) {
         Result result = { .op = op, .status = status, .zxid = tree_zxid(c->member->tree) };
 
         reply(c, tag, &result);
@@ -109,30 +158,18 @@ static void answer_read(MemberClient *c, uint64_t tag, const Request *r, uint64_
         reply(c, tag, &result);
 }
 
-/* Encodes `r` with the next cxid of its session. */
-static GBytes *encode_update(Member *m, const Request *r) {
-        Request copy = *r;
-
-        copy.cxid = r->session == 0 ? 0 : liveness_next_cxid(m->liveness, r->session,
-                                                             tree_session_cxid(m->tree, r->session));
-        request_encode(&copy, &m->writer);
+/* The cxid and the number are given when the entry is made, so that a session's and a member's grow in the order of the
+ * log. */
+static GBytes *encode_update(Member *m, Request *r) {
+        r->cxid = r->session == 0 ? 0 : liveness_next_cxid(m->liveness, r->session,
+                                                           tree_session_cxid(m->tree, r->session));
+        r->origin = m->options.zab.sid;
+        r->number = m->next_number++;
+        request_encode(r, &m->writer);
         return writer_to_bytes(&m->writer);
 }
 
-static bool propose(Pending *p, GBytes *payload) {
-        Member *m = p->client->member;
-
-        p->zxid = member_propose(m, payload);
-        if (p->zxid == 0)
-                return false;
-
-        p->state = PENDING_APPLY;
-        g_queue_push_tail(&m->proposals, p);
-        return true;
-}
-
-/* The cxid is given when the entry is made, so that a session's numbers grow in the order of the log. */
-static bool propose_again(Pending *p) {
+static void start_update(Pending *p) {
         g_autoptr(GBytes) payload = NULL;
         DecodedRequest d;
 
@@ -140,38 +177,57 @@ static bool propose_again(Pending *p) {
                 g_assert_not_reached();         /* we encoded it */
 
         payload = encode_update(p->client->member, &d.request);
+        set_state(p, PENDING_SENT);
+        forward_send(p, payload, &d.request);
         request_decoded_done(&d);
-        return propose(p, payload);
 }
 
-static void confirm(Pending *p) {
+static void start_confirm(Pending *p) {
         Member *m = p->client->member;
-        ZabInput in = { .type = ZAB_INPUT_READ_INDEX, .now_usec = m->now_usec, .read_id = ++m->next_read_id };
 
-        p->read_id = in.read_id;                /* a fresh one each time (etcd #20418) */
-        p->state = PENDING_INDEX;
+        p->read_id = ++m->next_read_id;         /* a fresh one each time (etcd #20418) */
+        set_state(p, PENDING_CONFIRM);
         g_hash_table_insert(m->confirming, &p->read_id, p);
-        if (zab_step(m->zab, &in, NULL) < 0) {
-                g_hash_table_remove(m->confirming, &p->read_id);
-                p->state = PENDING_LEADER;
-        }
+        if (member_step(m, (ZabInput) { .type = ZAB_INPUT_READ_INDEX, .read_id = p->read_id }, NULL) >= 0)
+                return;
+
+        g_hash_table_remove(m->confirming, &p->read_id);
+        set_state(p, PENDING_WAIT);
+        m->retry = true;
 }
 
-/* Gives waiting requests to zab, in order, as far as it takes them. */
+static void start(Pending *p) {
+        if (p->op == 0)
+                change_start(p);
+        else if (request_op_is_update(p->op))
+                start_update(p);
+        else if (p->linearizable)
+                start_confirm(p);
+        else
+                set_state(p, PENDING_TURN);
+}
+
+static bool may_be_passed(const Pending *p) {
+        return p->state == PENDING_SENT || p->state == PENDING_TURN;
+}
+
+/* Starts waiting requests, in order, as far as they go. */
 static void start_waiting(MemberClient *c) {
-        for (GList *i = c->pending.head; i; i = i->next) {
+        Member *m = c->member;
+
+        for (GList *i = c->pending.head; i && c->waiting > 0; i = i->next) {
                 Pending *p = i->data;
 
-                if (p->state == PENDING_LEADER) {
-                        if (request_op_is_update(p->op))
-                                (void) propose_again(p);
-                        else if (p->linearizable)
-                                confirm(p);
-                        else if (member_is_serving(c->member))
-                                p->state = PENDING_TURN;
+                if (p->state == PENDING_WAIT) {
+                        if (m->stepping) {
+                                client_make_ready(c);
+                                return;
+                        }
+                        if (member_is_serving(m))
+                                start(p);
                 }
-                if (p->state == PENDING_LEADER || p->state == PENDING_INDEX)
-                        return;                 /* what is behind it must not pass it */
+                if (!may_be_passed(p))
+                        return;
         }
 }
 
@@ -179,7 +235,11 @@ static void answer_turn(MemberClient *c, Pending *p) {
         DecodedRequest d;
 
         if (p->refusal != CONVENE_OK) {
-                refuse(c, p->tag, p->op, p->refusal);
+                answer_refusal(c, p->tag, p->op, p->refusal);
+                return;
+        }
+        if (p->op == 0) {
+                reply(c, p->tag, &(Result) { .status = CONVENE_OK, .zxid = p->zxid });
                 return;
         }
 
@@ -189,12 +249,14 @@ static void answer_turn(MemberClient *c, Pending *p) {
         request_decoded_done(&d);
 }
 
-/* Answers from the head of the queue what can be answered now. */
+/* Answers from the head of the queue what can be answered now.  A read whose turn it is was started while this member
+ * served, and sees no older state than it would have seen then, so it needs no leader any more. */
 static void answer_heads(MemberClient *c) {
         for (;;) {
                 Pending *p;
 
-                start_waiting(c);
+                if (c->waiting > 0)
+                        start_waiting(c);
                 p = g_queue_peek_head(&c->pending);
                 if (!p || p->state != PENDING_TURN)
                         return;
@@ -206,13 +268,28 @@ static void answer_heads(MemberClient *c) {
         }
 }
 
-static Pending *enqueue(MemberClient *c, uint64_t tag, RequestOp op, PendingState state) {
+void client_advance_ready(Member *m) {
+        GList *link;
+
+        while ((link = g_queue_pop_head_link(&m->ready))) {
+                MemberClient *c = link->data;
+
+                c->ready = false;
+                if (c->front)
+                        answer_heads(c);
+        }
+}
+
+Pending *client_enqueue(MemberClient *c, uint64_t tag, RequestOp op, PendingState state) {
         Pending *p = g_new0(Pending, 1);
 
         p->client = c;
         p->tag = tag;
         p->op = op;
         p->state = state;
+        p->link.data = p;
+        p->deadline_usec = c->member->now_usec + LEADER_WAIT_USEC;
+        c->waiting += state == PENDING_WAIT;
         g_queue_push_tail(&c->pending, p);
         c->member->outstanding++;
         return p;
@@ -220,9 +297,9 @@ static Pending *enqueue(MemberClient *c, uint64_t tag, RequestOp op, PendingStat
 
 static void submit_refusal(MemberClient *c, uint64_t tag, RequestOp op, ConveneStatus status) {
         if (g_queue_is_empty(&c->pending))
-                refuse(c, tag, op, status);
+                answer_refusal(c, tag, op, status);
         else
-                enqueue(c, tag, op, PENDING_TURN)->refusal = status;
+                client_enqueue(c, tag, op, PENDING_TURN)->refusal = status;
 }
 
 static GBytes *encode_as_is(Member *m, const Request *r) {
@@ -230,15 +307,15 @@ static GBytes *encode_as_is(Member *m, const Request *r) {
         return writer_to_bytes(&m->writer);
 }
 
-/* True if nothing of this client waits for a leader, so that an update may enter the log now. */
+/* True if nothing of this client holds an update back. */
 static bool nothing_held_back(const MemberClient *c) {
         for (const GList *i = c->pending.tail; i; i = i->prev) {
                 const Pending *p = i->data;
 
-                if (p->state == PENDING_LEADER || p->state == PENDING_INDEX)
-                        return false;
-                if (p->state == PENDING_APPLY)
+                if (p->state == PENDING_SENT)
                         return true;            /* it passed the same test */
+                if (!may_be_passed(p))
+                        return false;
         }
 
         return true;
@@ -246,36 +323,33 @@ static bool nothing_held_back(const MemberClient *c) {
 
 static void submit_update(MemberClient *c, uint64_t tag, const Request *r) {
         Member *m = c->member;
-        bool direct = member_is_serving(m) && nothing_held_back(c);
-        Pending *p = enqueue(c, tag, r->op, PENDING_LEADER);
 
-        if (direct) {
-                g_autoptr(GBytes) payload = encode_update(m, r);
+        if (!m->stepping && member_is_serving(m) && nothing_held_back(c)) {
+                Request copy = *r;
+                g_autoptr(GBytes) payload = encode_update(m, &copy);
 
-                if (propose(p, payload))
-                        return;
+                forward_send(client_enqueue(c, tag, r->op, PENDING_SENT), payload, &copy);
+                return;
         }
 
-        p->payload = encode_as_is(m, r);
-        p->deadline_usec = m->now_usec + LEADER_WAIT_USEC;
+        client_enqueue(c, tag, r->op, PENDING_WAIT)->payload = encode_as_is(m, r);
+        client_make_ready(c);
 }
 
 static void submit_read(MemberClient *c, uint64_t tag, const Request *r, uint64_t watch, unsigned flags) {
         bool linearizable = flags & MEMBER_LINEARIZABLE || r->op == REQUEST_SYNC;
-        bool serving = member_is_serving(c->member);
         Pending *p;
 
-        if (!linearizable && serving && g_queue_is_empty(&c->pending)) {
+        if (!linearizable && member_is_serving(c->member) && g_queue_is_empty(&c->pending)) {
                 answer_read(c, tag, r, watch);
                 return;
         }
 
         /* Without a leader the tree may be old, and after a start it is the last checkpoint's: nobody is shown that. */
-        p = enqueue(c, tag, r->op, linearizable || !serving ? PENDING_LEADER : PENDING_TURN);
+        p = client_enqueue(c, tag, r->op, PENDING_WAIT);
         p->linearizable = linearizable;
         p->watch = watch;
         p->payload = encode_as_is(c->member, r);
-        p->deadline_usec = c->member->now_usec + LEADER_WAIT_USEC;
         answer_heads(c);
 }
 
@@ -301,55 +375,93 @@ void member_submit(MemberClient *c, uint64_t tag, const Request *r, uint64_t wat
         member_leave(m);
 }
 
-void client_on_applied(Member *m, Zxid zxid, const Result *result) {
-        Pending *p = g_queue_peek_head(&m->proposals);
-        MemberClient *c;
+void client_answer_update(Pending *p, const Result *result) {
+        MemberClient *c = p->client;
 
-        if (!p || p->zxid != zxid)
-                return;                         /* replayed, the member's own, or another member's */
-
-        g_queue_pop_head(&m->proposals);
-        c = p->client;
-        if (c && c->front) {
-                assert(g_queue_peek_head(&c->pending) == p);
-                g_queue_pop_head(&c->pending);
-                m->outstanding--;
-                reply(c, p->tag, result);
-                answer_heads(c);
-        } else if (c) {                         /* freed meanwhile, not destroyed yet */
+        if (c) {
+                if (g_queue_peek_head(&c->pending) != p)
+                        answer_heads(c);        /* refusals found just now */
                 g_queue_remove(&c->pending, p);
-                m->outstanding--;
+                c->member->outstanding--;
+                reply(c, p->tag, result);
+                if (c->front)
+                        answer_heads(c);
         }
         pending_free(p);
 }
 
+void client_refuse(Pending *p, ConveneStatus status) {
+        set_state(p, PENDING_TURN);
+        p->refusal = status;
+        client_make_ready(p->client);
+}
+
+void client_on_index(Member *m) {
+        Pending *p;
+
+        while ((p = g_queue_peek_head(&m->indexed)) && p->index <= m->applied_index) {
+                g_queue_unlink(&m->indexed, &p->link);
+                set_state(p, PENDING_TURN);
+                if (p->client->front)
+                        answer_heads(p->client);        /* now: the next entry must not be seen with this one */
+        }
+}
+
 void client_on_read_ready(Member *m, uint64_t read_id, uint64_t index) {
         Pending *p = g_hash_table_lookup(m->confirming, &read_id);
+        GList *before;
 
         if (!p)
                 return;
 
-        /* With one voter everything committed is applied by now; nothing else is in force yet. */
-        assert(index <= zab_applied(m->zab)->index);
         g_hash_table_remove(m->confirming, &read_id);
-        p->state = PENDING_TURN;
+        p->index = index;
+        if (index <= m->applied_index) {
+                set_state(p, PENDING_TURN);
+                client_make_ready(p->client);
+                return;
+        }
+
+        set_state(p, PENDING_INDEX);
+        for (before = m->indexed.tail; before; before = before->prev)
+                if (((Pending *) before->data)->index <= index)
+                        break;
+        g_queue_insert_after_link(&m->indexed, before, &p->link);
 }
 
-void client_advance_all(Member *m) {
-        GList *next;
-
-        for (GList *i = m->clients.head; i; i = next) {
+/* What was asked of another leader has no answer any more. */
+void client_on_term(Member *m) {
+        for (GList *i = m->clients.head; i; i = i->next) {
                 MemberClient *c = i->data;
 
-                next = i->next;
                 for (GList *k = c->pending.head; k; k = k->next) {
                         Pending *p = k->data;
 
-                        if (p->state == PENDING_LEADER && m->now_usec >= p->deadline_usec) {
-                                p->state = PENDING_TURN;
-                                p->refusal = CONVENE_NOT_READY;
+                        if (p->state == PENDING_CONFIRM) {
+                                g_hash_table_remove(m->confirming, &p->read_id);
+                                set_state(p, PENDING_WAIT);
                         }
                 }
-                answer_heads(c);
         }
+}
+
+static void time_out(MemberClient *c) {
+        for (GList *i = c->pending.head; i; i = i->next) {
+                Pending *p = i->data;
+
+                if (p->state == PENDING_WAIT && c->member->now_usec >= p->deadline_usec)
+                        client_refuse(p, CONVENE_NOT_READY);
+        }
+}
+
+void client_on_tick(Member *m) {
+        if (m->retry)
+                client_make_all_ready(m);
+        if (member_is_serving(m) && !m->retry)
+                return;
+
+        m->retry = false;
+        for (GList *i = m->clients.head; i; i = i->next)
+                if (((MemberClient *) i->data)->waiting > 0)
+                        time_out(i->data);
 }

@@ -16,7 +16,6 @@ typedef struct Session {
         uint64_t touched_usec;
         uint64_t cxid;
         uint64_t due_usec;              /* of its item in the heap; 0: it has none */
-        bool kept;
         GList link;                     /* in Liveness.all */
 } Session;
 
@@ -141,22 +140,12 @@ void liveness_touch(Liveness *l, uint64_t session, uint64_t now_usec) {
         queue(l, s);
 }
 
-void liveness_keep(Liveness *l, uint64_t session, bool kept, uint64_t now_usec) {
-        Session *s = find(l, session);
-
-        if (!s)
-                return;
-
-        s->kept = kept;
-        liveness_touch(l, session, now_usec);
-}
-
 void liveness_touch_all(Liveness *l, uint64_t now_usec) {
         for (GList *i = l->all.head; i; i = i->next)
                 liveness_touch(l, ((Session *) i->data)->id, now_usec);
 }
 
-uint64_t liveness_pop_expired(Liveness *l, uint64_t now_usec) {
+uint64_t liveness_pop_expired(Liveness *l, uint64_t now_usec, LivenessHeard heard, void *userdata) {
         while (l->heap->len > 0 && g_array_index(l->heap, Item, 0).due_usec <= now_usec) {
                 Item item = heap_pop(l);
                 Session *s = find(l, item.session);
@@ -165,8 +154,7 @@ uint64_t liveness_pop_expired(Liveness *l, uint64_t now_usec) {
                         continue;
 
                 s->due_usec = 0;
-                if (s->kept)
-                        s->touched_usec = now_usec;
+                s->touched_usec = MAX(s->touched_usec, heard(userdata, s->id));
                 if (s->touched_usec + s->timeout_usec <= now_usec)
                         return s->id;
                 queue(l, s);
@@ -179,13 +167,21 @@ uint64_t liveness_next_usec(const Liveness *l) {
         return l->heap->len > 0 ? g_array_index(l->heap, Item, 0).due_usec : UINT64_MAX;
 }
 
-uint64_t liveness_deadline(const Liveness *l, uint64_t session, uint64_t now_usec) {
-        const Session *s = find(l, session);
+void liveness_again(Liveness *l, uint64_t session, uint64_t at_usec) {
+        Session *s = find(l, session);
 
-        if (!s)
-                return 0;
+        if (!s || s->due_usec != 0)
+                return;
 
-        return (s->kept ? now_usec : s->touched_usec) + s->timeout_usec;
+        s->due_usec = at_usec;
+        heap_push(l, (Item) { at_usec, session });
+}
+
+void liveness_foreach(Liveness *l, void (*each)(void *userdata, uint64_t session), void *userdata) {
+        for (GList *i = l->all.head, *next; i; i = next) {
+                next = i->next;
+                each(userdata, ((Session *) i->data)->id);
+        }
 }
 
 uint64_t liveness_next_cxid(Liveness *l, uint64_t session, uint64_t applied_cxid) {

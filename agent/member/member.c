@@ -15,7 +15,74 @@
 
 #define REAP_INTERVAL_MSEC_DEFAULT 60000
 #define REAP_MAX_DEFAULT 10000
-#define DEADLINE_DRIFT_PERCENT 1        /* protocol 2.13: rho */
+#define RETRY_USEC UINT64_C(50000)
+
+/* Its own stream of the seed: election time-outs draw from the other. */
+#define NUMBERS_SEED UINT64_C(0x6e756d6265727321)
+
+/*
+ * Terms
+ */
+
+static Term term_now(const Member *m) {
+        Term t = { 0 };
+
+        if (zab_role(m->zab) == ZAB_ROLE_LEADER)
+                t = (Term) { .leads = true, .epoch = zab_epoch(m->zab) };
+        else if (zab_role(m->zab) == ZAB_ROLE_FOLLOWER) {
+                t = (Term) { .follows = true, .session = zab_session(m->zab) };
+                t.epoch = t.session.epoch;
+        }
+
+        return t;
+}
+
+static bool term_equal(const Term *a, const Term *b) {
+        return a->leads == b->leads && a->follows == b->follows && a->epoch == b->epoch &&
+                a->session.conn == b->session.conn && a->session.session == b->session.session;
+}
+
+bool member_is_serving(const Member *m) {
+        ZabRole role = zab_role(m->zab);
+
+        return m->settled && (role == ZAB_ROLE_LEADER || role == ZAB_ROLE_FOLLOWER);
+}
+
+static void change_term(Member *m, const Term *t) {
+        m->term = *t;
+        m->settled = false;
+        client_on_term(m);
+        forward_on_term(m);
+        sessions_on_term(m);
+        digest_on_term(m);
+}
+
+/* DESIGN 2.5: from here on it is known what of the terms before has become an entry and what never will. */
+static void settle(Member *m) {
+        m->settled = true;
+        forward_on_settled(m);
+        change_on_settled(m);
+        client_make_all_ready(m);
+}
+
+/* What zab's last steps made possible.  It may lead to further steps. */
+static void work(Member *m) {
+        do {
+                Term t = term_now(m);
+
+                m->stepped = false;
+                if (!term_equal(&t, &m->term))
+                        change_term(m, &t);
+                if (t.leads || t.follows) {
+                        m->confirmed_usec = MAX(m->confirmed_usec, zab_confirmed_usec(m->zab));
+                        if (!m->settled && m->applied_index >= zab_established(m->zab))
+                                settle(m);
+                }
+                digest_act(m);
+                forward_flush(m);
+                client_advance_ready(m);
+        } while (m->stepped);
+}
 
 void member_enter(Member *m) {
         if (m->depth++ == 0)
@@ -26,6 +93,8 @@ void member_leave(Member *m) {
         GList *link;
 
         assert(m->depth > 0);
+        if (m->depth == 1 && m->started)
+                work(m);
         if (--m->depth > 0)
                 return;
 
@@ -33,9 +102,21 @@ void member_leave(Member *m) {
                 client_destroy(link->data);
 }
 
-bool member_is_serving(const Member *m) {
-        return zab_role(m->zab) == ZAB_ROLE_LEADER;
+int member_step(Member *m, ZabInput in, Zxid *ret_zxid) {
+        int r;
+
+        assert(!m->stepping);
+
+        in.now_usec = m->now_usec;
+        m->stepping = m->stepped = true;
+        r = zab_step(m->zab, &in, ret_zxid);
+        m->stepping = false;
+        return r;
 }
+
+/*
+ * The tree
+ */
 
 static void on_changed(void *userdata, const TreeChange *change) {
         Member *m = userdata;
@@ -49,7 +130,7 @@ static void on_changed(void *userdata, const TreeChange *change) {
 static void on_session_ended(void *userdata, uint64_t session, bool expired) {
         Member *m = userdata;
 
-        liveness_remove(m->liveness, session);
+        sessions_on_ended(m, session);
         if (expired)
                 m->statistics.sessions_expired++;
         else
@@ -63,27 +144,43 @@ static void count_session(const SessionInfo *s, void *userdata) {
         liveness_add(m->liveness, s->id, (uint64_t) s->timeout_msec * 1000, m->now_usec);
 }
 
-static void on_apply(void *userdata, const ZabEntry *entry) {
-        Member *m = userdata;
+static void apply_request(Member *m, const ZabEntry *entry) {
         gsize size;
         const uint8_t *payload = g_bytes_get_data(entry->payload, &size);
+        DecodedRequest d;
         Result result;
 
-        if (entry->type != ZAB_ENTRY_REQUEST) {
+        m->statistics.updates++;
+        if (!request_decode(payload, size, &d)) {
+                m->statistics.updates_failed++;
                 tree_skip(m->tree, entry->zxid);
                 return;
         }
 
-        tree_apply(m->tree, entry->zxid, entry->time_msec, payload, size, &result);
-        m->statistics.updates++;
+        tree_apply_request(m->tree, entry->zxid, entry->time_msec, &d.request, &result);
         if (result.status != CONVENE_OK)
                 m->statistics.updates_failed++;
-        else if (result.op == REQUEST_OPEN_SESSION || result.op == REQUEST_ATTACH_SESSION) {
-                liveness_add(m->liveness, result.session, (uint64_t) result.timeout_msec * 1000, m->now_usec);
-                if (result.op == REQUEST_OPEN_SESSION)
-                        m->statistics.sessions_opened++;
+        forward_on_applied(m, &d.request, &result);
+        request_decoded_done(&d);
+}
+
+/*
+ * Effects of zab
+ */
+
+static void on_apply(void *userdata, const ZabEntry *entry) {
+        Member *m = userdata;
+
+        m->applied_index = entry->index;
+        if (entry->type == ZAB_ENTRY_REQUEST)
+                apply_request(m, entry);
+        else {
+                tree_skip(m->tree, entry->zxid);
+                if (entry->type == ZAB_ENTRY_CONFIG)
+                        change_on_applied(m, entry->zxid);
         }
-        client_on_applied(m, entry->zxid, &result);
+        digest_on_applied(m);
+        client_on_index(m);
 }
 
 static void on_append(void *userdata, uint64_t io_seq, const ZabEntry *entries, unsigned entries_count) {
@@ -92,10 +189,52 @@ static void on_append(void *userdata, uint64_t io_seq, const ZabEntry *entries, 
         m->driver.append(m->driver.userdata, io_seq, entries, entries_count);
 }
 
+static void on_truncate(void *userdata, uint64_t io_seq, const ZabPosition *position) {
+        Member *m = userdata;
+
+        m->driver.truncate(m->driver.userdata, io_seq, position);
+}
+
 static void on_write_meta(void *userdata, uint64_t io_seq, const ZabMeta *meta) {
         Member *m = userdata;
 
         m->driver.write_meta(m->driver.userdata, io_seq, meta);
+}
+
+static void on_read_log(void *userdata, uint64_t request, uint64_t from_index, uint64_t to_index, uint64_t bytes_max) {
+        Member *m = userdata;
+
+        m->driver.read_log(m->driver.userdata, request, from_index, to_index, bytes_max);
+}
+
+static void on_open_snapshot(void *userdata, uint64_t request) {
+        Member *m = userdata;
+
+        m->driver.open_snapshot(m->driver.userdata, request);
+}
+
+static void on_read_snapshot(void *userdata, uint64_t request) {
+        Member *m = userdata;
+
+        m->driver.read_snapshot(m->driver.userdata, request);
+}
+
+static void on_close_snapshot(void *userdata, uint64_t request) {
+        Member *m = userdata;
+
+        m->driver.close_snapshot(m->driver.userdata, request);
+}
+
+static void on_send(void *userdata, uint64_t conn, const ZabMessage *message) {
+        Member *m = userdata;
+
+        m->driver.send(m->driver.userdata, conn, &(PeerMessage) { .is_zab = true, .zab = *message });
+}
+
+static void on_close(void *userdata, uint64_t conn, const char *reason) {
+        Member *m = userdata;
+
+        m->driver.close(m->driver.userdata, conn, reason);
 }
 
 static void on_read_ready(void *userdata, uint64_t read_id, uint64_t index) {
@@ -106,22 +245,49 @@ static void on_role_changed(void *userdata, ZabRole role, uint32_t epoch, const 
         Member *m = userdata;
 
         m->role_since_usec = m->now_usec;
-        if (role == ZAB_ROLE_LEADER)
-                liveness_touch_all(m->liveness, m->now_usec);   /* protocol 2.13: a full timeout for everybody */
+        g_free(m->role_reason);
+        m->role_reason = g_strdup(reason);
         m->driver.role_changed(m->driver.userdata, role, epoch, reason);
 }
 
+static void on_config_changed(void *userdata) {
+        Member *m = userdata;
+
+        if (m->driver.config_changed)           /* a member alone has no mesh to adjust */
+                m->driver.config_changed(m->driver.userdata);
+}
+
+void member_send(Member *m, const ZabSession *to, MemberMessage message) {
+        message.epoch = to->epoch;
+        message.session = to->session;
+        m->driver.send(m->driver.userdata, to->conn, &(PeerMessage) { .member = message });
+}
+
+/*
+ * Life
+ */
+
 Member *member_new(const MemberOptions *options, const MemberDriver *driver) {
         Member *m = g_new0(Member, 1);
+        Prng numbers = { options->zab.prng_seed ^ NUMBERS_SEED };
         ZabEffects effects = {
                 .append = on_append,
+                .truncate = on_truncate,
                 .write_meta = on_write_meta,
+                .read_log = on_read_log,
+                .open_snapshot = on_open_snapshot,
+                .read_snapshot = on_read_snapshot,
+                .close_snapshot = on_close_snapshot,
+                .send = on_send,
+                .close = on_close,
                 .apply = on_apply,
                 .read_ready = on_read_ready,
                 .role_changed = on_role_changed,
+                .config_changed = on_config_changed,
                 .userdata = m,
         };
 
+        snapshot_effects(&effects);
         m->options = *options;
         if (m->options.reap_interval_msec == 0)
                 m->options.reap_interval_msec = REAP_INTERVAL_MSEC_DEFAULT;
@@ -131,8 +297,11 @@ Member *member_new(const MemberOptions *options, const MemberDriver *driver) {
         m->listener = (TreeListener) { .changed = on_changed, .session_ended = on_session_ended, .userdata = m };
         m->watches = watch_table_new();
         m->liveness = liveness_new();
+        m->first_number = m->next_number = (prng_next(&numbers) >> 1) + 1;
         m->confirming = g_hash_table_new(g_int64_hash, g_int64_equal);
         m->subscriptions = g_hash_table_new(g_int64_hash, g_int64_equal);
+        m->trouble = g_string_new(NULL);
+        sessions_init(m);
         m->space_available = true;
         m->zab = zab_new(&options->zab, &effects);
         return m;
@@ -152,9 +321,15 @@ int member_take_tree(Member *m, Tree *tree, const ZabPosition *position, GBytes 
                 return r;
 
         m->tree = tree;
+        m->applied_index = position->index;
         m->history = change_history_new(tree_acl_table(tree), tree_zxid(tree));
         tree_foreach_session(tree, count_session, m);
         return 0;
+}
+
+bool member_restore_base(Member *m, uint64_t base_index, Zxid base_zxid, const ZabEpochStart *epochs,
+                         unsigned epochs_count) {
+        return zab_restore_base(m->zab, base_index, base_zxid, epochs, epochs_count);
 }
 
 int member_replay(Member *m, const ZabEntry *entry) {
@@ -165,9 +340,12 @@ void member_start(Member *m, const ZabMeta *meta) {
         assert(m->tree);
 
         member_enter(m);
+        m->started = true;
         m->reap_at_usec = m->now_usec + (uint64_t) m->options.reap_interval_msec * 1000;
         m->role_since_usec = m->now_usec;
+        m->stepping = true;
         zab_start(m->zab, meta, m->now_usec);
+        m->stepping = false;
         member_leave(m);
 }
 
@@ -179,13 +357,16 @@ Member *member_free(Member *m) {
         while (!g_queue_is_empty(&m->clients))
                 member_client_free(m->clients.head->data);
 
-        /* What clients left behind in the log. */
-        g_queue_clear_full(&m->proposals, g_free);
+        forward_done(m);
+        sessions_done(m);
+        snapshot_done(m);
         m->history = change_history_free(m->history);
         watch_table_free(m->watches);
         liveness_free(m->liveness);
         g_hash_table_unref(m->confirming);
         g_hash_table_unref(m->subscriptions);
+        g_string_free(m->trouble, TRUE);
+        g_free(m->role_reason);
         zab_free(m->zab);
         tree_free(m->tree);
         writer_done(&m->writer);
@@ -193,47 +374,36 @@ Member *member_free(Member *m) {
         return NULL;
 }
 
-Zxid member_propose(Member *m, GBytes *payload) {
-        ZabInput in = {
+/*
+ * Entries of the leader's own
+ */
+
+int member_propose(Member *m, GBytes *payload) {
+        int r = member_step(m, (ZabInput) {
                 .type = ZAB_INPUT_PROPOSE,
-                .now_usec = m->now_usec,
                 .entry_type = ZAB_ENTRY_REQUEST,
                 .time_msec = m->wall_msec,
                 .payload = payload,
-        };
-        Zxid zxid = 0;
+        }, NULL);
 
-        if (zab_step(m->zab, &in, &zxid) < 0)
-                return 0;
-
-        m->statistics.proposals++;
-        return zxid;
+        if (r >= 0)
+                m->statistics.proposals++;
+        return r;
 }
 
-void member_propose_own(Member *m, const Request *r) {
+bool member_propose_own(Member *m, const Request *r) {
         g_autoptr(GBytes) payload = NULL;
 
         request_encode(r, &m->writer);
         payload = writer_to_bytes(&m->writer);
-        (void) member_propose(m, payload);      /* no leader any more: the next one decides anew */
-}
-
-static void expire_sessions(Member *m) {
-        uint64_t session;
-
-        while ((session = liveness_pop_expired(m->liveness, m->now_usec)) != 0)
-                member_propose_own(m, &(Request) {
-                        .op = REQUEST_CLOSE_SESSION,
-                        .target = session,
-                        .expired = true,
-                });
+        return member_propose(m, payload) >= 0;
 }
 
 static void reap_one(const char *path, Zxid czxid, void *userdata) {
         Member *m = userdata;
 
-        m->statistics.reaped++;
-        member_propose_own(m, &(Request) { .op = REQUEST_REAP, .path = path, .czxid = czxid });
+        if (member_propose_own(m, &(Request) { .op = REQUEST_REAP, .path = path, .czxid = czxid }))
+                m->statistics.reaped++;
 }
 
 static void reap(Member *m) {
@@ -244,30 +414,41 @@ static void reap(Member *m) {
         (void) tree_find_reapable(m->tree, m->wall_msec, m->options.reap_max, reap_one, m);
 }
 
-static void step(Member *m, const ZabInput *in) {
-        bool serving = member_is_serving(m);
+/*
+ * Inputs
+ */
 
-        (void) zab_step(m->zab, in, NULL);
-        if (!serving && member_is_serving(m))
-                client_advance_all(m);
+static void input(Member *m, ZabInput in) {
+        member_enter(m);
+        (void) member_step(m, in, NULL);
+        member_leave(m);
 }
 
 void member_on_tick(Member *m) {
         member_enter(m);
-        step(m, &(ZabInput) { .type = ZAB_INPUT_TICK, .now_usec = m->now_usec });
-        if (member_is_serving(m) && m->space_available) {
-                expire_sessions(m);
+        (void) member_step(m, (ZabInput) { .type = ZAB_INPUT_TICK }, NULL);
+        forward_on_tick(m);
+        sessions_on_tick(m);
+        digest_on_tick(m);
+        client_on_tick(m);
+        if (m->term.leads && member_is_serving(m) && m->space_available) {
+                sessions_expire(m);
                 reap(m);
-        } else if (!member_is_serving(m))
-                client_advance_all(m);          /* deadlines of those who wait for a leader */
+        }
         member_leave(m);
 }
 
 uint64_t member_next_tick_usec(const Member *m) {
         uint64_t next = zab_timeout_usec(m->zab);
 
+        if (m->flush_at_usec != 0 && (m->term.leads || m->term.follows))
+                next = MIN(next, m->flush_at_usec);
+        if (m->retry)
+                next = MIN(next, m->now_usec + RETRY_USEC);
         if (!member_is_serving(m))
                 return MIN(next, m->now_usec + 1000000);
+        if (!m->term.leads)
+                return next;
         if (!m->space_available)
                 return MIN(next, m->now_usec + 100000);
 
@@ -276,72 +457,150 @@ uint64_t member_next_tick_usec(const Member *m) {
 }
 
 void member_on_appended(Member *m, uint64_t io_seq) {
-        member_enter(m);
-        step(m, &(ZabInput) { .type = ZAB_INPUT_LOG_DURABLE, .now_usec = m->now_usec, .io_seq = io_seq });
-        member_leave(m);
+        input(m, (ZabInput) { .type = ZAB_INPUT_LOG_DURABLE, .io_seq = io_seq });
 }
 
 void member_on_meta_written(Member *m, uint64_t io_seq) {
-        member_enter(m);
-        step(m, &(ZabInput) { .type = ZAB_INPUT_META_DURABLE, .now_usec = m->now_usec, .io_seq = io_seq });
-        member_leave(m);
+        input(m, (ZabInput) { .type = ZAB_INPUT_META_DURABLE, .io_seq = io_seq });
 }
 
 void member_on_space(Member *m, bool available) {
         m->space_available = available;
 }
 
-void member_touch_session(Member *m, uint64_t session) {
+void member_on_checkpointed(Member *m, uint64_t index) {
+        input(m, (ZabInput) { .type = ZAB_INPUT_CHECKPOINTED, .index = index });
+}
+
+void member_on_peer_up(Member *m, uint64_t conn, uint32_t sid, const Id128 *disk_id) {
+        assert(conn != 0 && sid <= ZAB_CONFIG_MEMBERS_MAX);
+
+        if (m->connections[sid] != 0)
+                sessions_on_peer_down(m, sid);
+        m->connections[sid] = conn;
+        input(m, (ZabInput) { .type = ZAB_INPUT_PEER_UP, .conn = conn, .sid = sid, .disk_id = *disk_id });
+}
+
+void member_on_peer_down(Member *m, uint64_t conn, uint32_t sid) {
+        assert(sid <= ZAB_CONFIG_MEMBERS_MAX);
+
+        if (m->connections[sid] == conn) {
+                sessions_on_peer_down(m, sid);
+                m->connections[sid] = 0;
+        }
+        input(m, (ZabInput) { .type = ZAB_INPUT_PEER_DOWN, .conn = conn, .sid = sid });
+}
+
+static void on_request_of_follower(Member *m, uint64_t conn, uint32_t sid, const MemberMessage *message) {
+        ZabSession from = { .conn = conn, .session = message->session, .epoch = message->epoch };
+
+        if (!m->term.leads || sid == 0 || zab_session_member(m->zab, &from) != sid)
+                return;                         /* of a session that is over */
+
+        switch (message->type) {
+
+        case MEMBER_MESSAGE_FORWARD:
+                forward_on_message(m, conn, sid, &from, message);
+                break;
+
+        case MEMBER_MESSAGE_CHANGE:
+                change_on_message(m, sid, &from, message);
+                break;
+
+        default:
+                sessions_on_message(m, sid, &from, message);
+                break;
+        }
+}
+
+static void on_answer_of_leader(Member *m, uint64_t conn, const MemberMessage *message) {
+        if (!m->term.follows || conn != m->term.session.conn)
+                return;
+
+        if (message->type == MEMBER_MESSAGE_DIGEST) {
+                digest_on_message(m, message);
+                return;
+        }
+        if (message->session != m->term.session.session || message->epoch != m->term.session.epoch)
+                return;
+
+        if (message->type == MEMBER_MESSAGE_REFUSED)
+                forward_on_refused(m, message->number, message->status);
+        change_on_answer(m, message);
+}
+
+static void on_member_message(Member *m, uint64_t conn, uint32_t sid, const MemberMessage *message) {
+        if (message->sessions_count > MEMBER_MESSAGE_SESSIONS_MAX || (message->sessions_count > 0 && !message->sessions)) {
+                m->driver.close(m->driver.userdata, conn, "sent a list beyond its bound");
+                return;
+        }
+
+        switch (message->type) {
+
+        case MEMBER_MESSAGE_FORWARD:
+        case MEMBER_MESSAGE_CHANGE:
+        case MEMBER_MESSAGE_KEEP:
+        case MEMBER_MESSAGE_UNKEEP:
+        case MEMBER_MESSAGE_TOUCH:
+                on_request_of_follower(m, conn, sid, message);
+                break;
+
+        case MEMBER_MESSAGE_REFUSED:
+        case MEMBER_MESSAGE_CHANGED:
+        case MEMBER_MESSAGE_DIGEST:
+                on_answer_of_leader(m, conn, message);
+                break;
+
+        default:
+                m->driver.close(m->driver.userdata, conn, "sent a message of no known type");
+                break;
+        }
+}
+
+void member_on_message(Member *m, uint64_t conn, uint32_t sid, const PeerMessage *message) {
+        assert(sid <= ZAB_CONFIG_MEMBERS_MAX);
+
         member_enter(m);
-        liveness_touch(m->liveness, session, m->now_usec);
+        if (m->connections[sid] == conn && message->is_zab)
+                (void) member_step(m, (ZabInput) {
+                        .type = ZAB_INPUT_MESSAGE,
+                        .conn = conn,
+                        .sid = sid,
+                        .message = &message->zab,
+                }, NULL);
+        else if (m->connections[sid] == conn)
+                on_member_message(m, conn, sid, &message->member);
         member_leave(m);
 }
 
-void member_keep_session(Member *m, uint64_t session, bool kept) {
-        member_enter(m);
-        liveness_keep(m->liveness, session, kept, m->now_usec);
-        member_leave(m);
+void member_on_log_read(Member *m, uint64_t request, const ZabEntry *entries, unsigned entries_count) {
+        input(m, (ZabInput) {
+                .type = ZAB_INPUT_LOG_READ,
+                .read_id = request,
+                .entries = entries,
+                .entries_count = entries_count,
+        });
 }
 
-uint64_t member_session_deadline(const Member *m, uint64_t session) {
-        uint64_t now_usec, deadline_usec;
-        int64_t wall_msec;
-
-        m->driver.get_time(m->driver.userdata, &now_usec, &wall_msec);
-        deadline_usec = liveness_deadline(m->liveness, session, now_usec);
-        if (deadline_usec == 0 || !member_is_serving(m))
-                return deadline_usec;
-
-        return deadline_usec - (deadline_usec - MIN(now_usec, deadline_usec)) * DEADLINE_DRIFT_PERCENT / 100;
+void member_on_log_dropped(Member *m, uint64_t index) {
+        input(m, (ZabInput) { .type = ZAB_INPUT_LOG_DROPPED, .index = index });
 }
 
-void member_get_status(const Member *m, MemberStatus *ret) {
-        *ret = (MemberStatus) {
-                .role = zab_role(m->zab),
-                .epoch = zab_epoch(m->zab),
-                .sid = m->options.zab.sid,
-                .leader = zab_leader(m->zab),
-                .cluster_id = m->options.zab.cluster_id,
-                .zxid = tree_zxid(m->tree),
-                .last_index = zab_last(m->zab)->index,
-                .commit_index = zab_commit(m->zab),
-                .applied_index = zab_applied(m->zab)->index,
-                .durable_index = zab_durable(m->zab),
-                .role_since_usec = m->role_since_usec,
-                .serving = member_is_serving(m) && m->space_available,
-                .space_available = m->space_available,
-                .config = zab_config(m->zab),
-        };
+void member_on_snapshot_opened(Member *m, uint64_t request, const ZabPosition *position, GBytes *config) {
+        ZabInput in = { .type = ZAB_INPUT_SNAPSHOT_OPENED, .read_id = request, .config = config };
+
+        if (position)
+                in.position = *position;
+        input(m, in);
 }
 
-void member_get_statistics(const Member *m, MemberStatistics *ret) {
-        *ret = m->statistics;
-        ret->clients = m->clients.length;
-        ret->outstanding = m->outstanding;
-        ret->watches = watch_table_count(m->watches);
-        ret->watch_paths = watch_table_paths_count(m->watches);
-        ret->watchers = watch_table_watchers_count(m->watches);
-        ret->history_floor = change_history_floor(m->history);
+void member_on_snapshot_chunk(Member *m, uint64_t request, GBytes *chunk, Hash128 digest) {
+        input(m, (ZabInput) {
+                .type = ZAB_INPUT_SNAPSHOT_CHUNK,
+                .read_id = request,
+                .payload = chunk,
+                .digest = digest,
+        });
 }
 
 const Tree *member_get_tree(const Member *m) {
@@ -355,10 +614,4 @@ Tree *member_tree(Member *m) {
 void member_get_applied(const Member *m, ZabPosition *ret, GBytes **ret_config) {
         *ret = *zab_applied(m->zab);
         *ret_config = zab_checkpoint_config(m->zab);
-}
-
-void member_on_checkpointed(Member *m, uint64_t index) {
-        member_enter(m);
-        step(m, &(ZabInput) { .type = ZAB_INPUT_CHECKPOINTED, .now_usec = m->now_usec, .index = index });
-        member_leave(m);
 }

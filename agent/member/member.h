@@ -65,6 +65,8 @@ typedef struct MemberOptions {
         ZabOptions zab;
         uint32_t reap_interval_msec;            /* containers and TTL znodes; 0: 60000 */
         uint32_t reap_max;                      /* per interval; 0: 10000 */
+        /* zab.prng_seed must be another one in each run of the agent: requests are told apart by numbers that begin
+         * where it says. */
 } MemberOptions;
 
 /* member_take_tree() takes the tree (loaded, or new; made with member_tree_listener()) with the position and
@@ -112,6 +114,13 @@ typedef struct MemberFront {
         void (*reply)(void *userdata, uint64_t tag, const Result *result);
         /* `watch` is the number given to member_watch(); `spent`: it is gone now. */
         void (*event)(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent);
+
+        /* May be NULL: the one-shot watch on `path` is gone by an event that the client may not see (and must not be told). */
+        void (*spent)(void *userdata, uint64_t watch, const char *path);
+
+        /* May be NULL: a persistent watch on `path` has missed events up to `zxid`, because this member was brought up by a
+         * snapshot: what it watches is to be read again.  What a look at `path` itself shows was told by event() before. */
+        void (*lost)(void *userdata, uint64_t watch, const char *path, Zxid zxid);
 } MemberFront;
 
 MemberClient *member_client_new(Member *m, const MemberFront *front, void *userdata);

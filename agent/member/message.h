@@ -35,14 +35,14 @@ typedef enum MemberChangeOp {
         MEMBER_CHANGE_DEMOTE = 4,               /* voter to observer */
         MEMBER_CHANGE_REPLACE = 5,              /* the same member with a new disk, key or address, as observer */
         MEMBER_CHANGE_TRANSFER = 6,             /* no change: leadership goes to it; sid 0: to the best voter */
-        MEMBER_CHANGE_SET_PIN = 7,              /* a new key: `member.pin` */
+        MEMBER_CHANGE_UPDATE = 7,               /* sid; address unless "", pin unless empty: as it is reached and known now */
         _MEMBER_CHANGE_MAX,
 } MemberChangeOp;
 
 typedef struct MemberChange {
         MemberChangeOp op;
         ZabConfigMember member;                 /* REMOVE to TRANSFER: only its sid counts, or its name if sid is 0;
-                                                 * SET_PIN: sid and pin */
+                                                 * UPDATE: sid, address, pin */
 } MemberChange;
 
 typedef struct MemberMessage {

@@ -88,7 +88,8 @@ static void emit(Subscription *s, WatchEventType type, const char *path, Zxid zx
         if (c->front && may_see(s, acl)) {
                 c->member->statistics.events++;
                 c->front->event(c->userdata, s->watch, type, path, zxid, spent);
-        }
+        } else if (c->front && c->front->spent && spent)
+                c->front->spent(c->userdata, s->watch, path);
 }
 
 static void on_fire(void *userdata, uint64_t watcher, WatchEventType type, const char *path, Zxid zxid, Acl *acl,
@@ -208,7 +209,8 @@ static void catch_up(MemberClient *c, Subscription *s, const char *path, WatchKi
         if (type == WATCH_EVENT_DELETED || may_see(s, acl)) {
                 m->statistics.events++;
                 c->front->event(c->userdata, s->watch, type, path, tree_zxid(m->tree), true);
-        }
+        } else if (c->front->spent)
+                c->front->spent(c->userdata, s->watch, path);
 }
 
 ConveneStatus member_set_watches(MemberClient *c, uint64_t watch, uint64_t session, Identities caller, Zxid relative,
@@ -233,4 +235,100 @@ ConveneStatus member_set_watches(MemberClient *c, uint64_t watch, uint64_t sessi
                 subscription_free(s);
         member_leave(m);
         return CONVENE_OK;
+}
+
+/*
+ * A snapshot has taken the tree's place: what happened between the two trees was not seen.  As setWatches does, each watch
+ * fires what a look at its path shows; those that last are told that there may have been more.
+ */
+
+typedef struct Watched {
+        char *path;
+        unsigned kinds;
+} Watched;
+
+static void note_watched(void *userdata, const char *path, unsigned kinds) {
+        Watched w = { g_strdup(path), kinds };
+
+        g_array_append_val(userdata, w);
+}
+
+typedef struct Look {
+        bool there;
+        Zxid mzxid, pzxid;
+        Acl *acl;
+} Look;
+
+static Look look(const Tree *t, const char *path) {
+        Look l = { .acl = tree_get_acl(t, path) };
+
+        l.there = tree_lookup(t, path, &l.mzxid, &l.pzxid);
+        return l;
+}
+
+/* Tells one event of the kinds that it concerns, and spends the one-shot ones; returns the kinds that are left. */
+static unsigned fire_missed(Subscription *s, const Watched *w, unsigned left, unsigned kinds, WatchEventType type,
+                            Acl *acl) {
+        Member *m = s->client->member;
+        unsigned shots = left & kinds & (WATCH_DATA | WATCH_CHILDREN);
+
+        if ((left & kinds) == 0)
+                return left;
+
+        (void) watch_table_remove(m->watches, s->watcher, w->path, shots);
+        left &= ~shots;
+        emit(s, type, w->path, tree_zxid(m->tree), acl, left == 0);
+        return left;
+}
+
+static void catch_up_with_snapshot(Subscription *s, const Watched *w, const Tree *before) {
+        const unsigned lasting = WATCH_PERSISTENT | WATCH_PERSISTENT_RECURSIVE;
+        MemberClient *c = s->client;
+        Member *m = c->member;
+        Look old = look(before, w->path), new = look(m->tree, w->path);
+        unsigned left = w->kinds;
+
+        if (old.there && !new.there)
+                left = fire_missed(s, w, left, WATCH_DATA | WATCH_CHILDREN | lasting, WATCH_EVENT_DELETED, old.acl);
+        else if (!old.there && new.there)
+                left = fire_missed(s, w, left, WATCH_DATA | lasting, WATCH_EVENT_CREATED, new.acl);
+        else if (new.there && new.mzxid != old.mzxid)
+                left = fire_missed(s, w, left, WATCH_DATA | lasting, WATCH_EVENT_DATA_CHANGED, new.acl);
+        if (old.there && new.there && new.pzxid != old.pzxid)
+                left = fire_missed(s, w, left, WATCH_CHILDREN | WATCH_PERSISTENT, WATCH_EVENT_CHILDREN_CHANGED, new.acl);
+
+        if (left & lasting && c->front && c->front->lost)
+                c->front->lost(c->userdata, s->watch, w->path, tree_zxid(m->tree));
+        if (left == 0)
+                s->paths_count--;
+}
+
+static void subscription_catch_up(Subscription *s, const Tree *before) {
+        g_autoptr(GArray) watched = g_array_new(FALSE, FALSE, sizeof(Watched));
+
+        watch_table_foreach(s->client->member->watches, s->watcher, note_watched, watched);
+        for (guint i = watched->len; i > 0; i--) {      /* they come newest first */
+                Watched *w = &g_array_index(watched, Watched, i - 1);
+
+                catch_up_with_snapshot(s, w, before);
+                g_free(w->path);
+        }
+        if (s->paths_count == 0)
+                subscription_free(s);
+}
+
+void subscription_on_snapshot(Member *m, const Tree *before) {
+        g_autoptr(GPtrArray) clients = g_ptr_array_new();       /* a front may free any of them meanwhile */
+
+        for (GList *i = m->clients.head; i; i = i->next)
+                g_ptr_array_add(clients, i->data);
+
+        for (guint i = 0; i < clients->len; i++) {
+                MemberClient *c = clients->pdata[i];
+
+                for (GList *k = c->subscription_list.head, *after; k; k = after) {
+                        after = k->next;
+                        subscription_catch_up(k->data, before);
+                }
+        }
 }

@@ -67,7 +67,7 @@ char *net_address_to_string(const NetAddress *a) {
                 (void) inet_ntop(AF_INET, &in->sin_addr, host, sizeof(host));
                 return g_strdup_printf("%s:%u", host, ntohs(in->sin_port));
         }
-        return g_strdup("unknown");
+        return g_strdup("unknown:0");
 }
 
 bool net_address_same_host(const NetAddress *a, const NetAddress *b) {

@@ -18,11 +18,15 @@
 #include <glib.h>
 #include <openssl/err.h>
 
+#include "agent/net/bio.h"
+
 #define HANDSHAKE_USEC_DEFAULT UINT64_C(5000000)
 #define INPUT_MAX_DEFAULT (16 * 1024)
 #define OUTPUT_MAX_DEFAULT (16 * 1024 * 1024)
+#define HANDSHAKE_BYTES_MAX (16 * 1024) /* what a stranger may send; an honest handshake takes one of them */
 #define READ_BYTES 16384                /* a TLS record */
 #define READ_BYTES_PER_TURN (256 * 1024)
+#define WRITE_BYTES_PER_TURN (1024 * 1024)
 #define USER_TIMEOUT_MSEC 5000          /* data that nobody acknowledges for so long: the connection is dead */
 
 typedef struct Buffer {
@@ -32,13 +36,16 @@ typedef struct Buffer {
 
 struct NetStream {
         sd_event *event;
-        int fd;
+        NetBio socket;
         SSL *ssl;
         NetStreamOptions options;
         NetStreamHandler handler;
-        sd_event_source *io, *work, *deadline;
+        sd_event_source *io, *deadline;
+        sd_event_source *flush;         /* something was written; calls no handler but closed() */
+        sd_event_source *more;          /* something may wait inside TLS, which epoll knows nothing of */
         Buffer in, out;
-        bool established, paused, failed, over_limit, wants_write;
+        bool established, paused, failed, over_limit;
+        bool wants_write;               /* waits for room in the socket */
         bool *freed;                    /* set when the stream is freed from inside a handler */
         NetStreamStatistics statistics;
 };
@@ -49,7 +56,8 @@ static size_t buffer_size(const Buffer *b) {
 
 /* Room for `size` more bytes at the end. */
 static uint8_t *buffer_reserve(Buffer *b, size_t size) {
-        if (b->start > 0 && b->end + size > b->allocated) {
+        /* Only if that frees as much as it moves: a full queue that drains in drops is not moved for each of them. */
+        if (b->end + size > b->allocated && b->start >= buffer_size(b)) {
                 memmove(b->data, b->data + b->start, buffer_size(b));
                 b->end -= b->start;
                 b->start = 0;
@@ -84,7 +92,8 @@ static bool fail(NetStream *s, const char *reason) {
 
         s->failed = true;
         (void) sd_event_source_set_enabled(s->io, SD_EVENT_OFF);
-        (void) sd_event_source_set_enabled(s->work, SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(s->flush, SD_EVENT_OFF);
+        (void) sd_event_source_set_enabled(s->more, SD_EVENT_OFF);
         (void) sd_event_source_set_enabled(s->deadline, SD_EVENT_OFF);
         s->freed = &freed;
         s->handler.closed(s->handler.userdata, reason);
@@ -106,13 +115,14 @@ static bool fail_tls(NetStream *s, int r) {
         return fail(s, text);
 }
 
-/* What epoll should wait for. */
+/* What epoll should wait for.  With nothing to wait for the source is off: epoll would still report a connection that hung up,
+ * again and again, while nobody looks. */
 static void watch_socket(NetStream *s) {
-        uint32_t events = s->paused && s->established ? 0 : EPOLLIN;
+        uint32_t events = (s->paused && s->established ? 0 : EPOLLIN) | (s->wants_write ? EPOLLOUT : 0);
 
-        if (s->wants_write)
-                events |= EPOLLOUT;
-        (void) sd_event_source_set_io_events(s->io, events);
+        if (events != 0)
+                (void) sd_event_source_set_io_events(s->io, events);
+        (void) sd_event_source_set_enabled(s->io, events != 0 ? SD_EVENT_ON : SD_EVENT_OFF);
 }
 
 /* Returns 1 if it may go on, 0 if it has to wait, -1 if the stream is gone or failed. */
@@ -156,6 +166,7 @@ static int handshake(NetStream *s) {
         }
 
         s->established = true;
+        s->socket.limited = false;
         (void) sd_event_source_set_enabled(s->deadline, SD_EVENT_OFF);
         return 1;
 }
@@ -210,10 +221,17 @@ static int receive(NetStream *s) {
         return 1;
 }
 
+/* A write that had to wait is repeated with the same bytes at its head: the queue only grows behind them. */
 static int transmit(NetStream *s) {
+        size_t turn = 0;
+
         while (buffer_size(&s->out) > 0) {
                 int r;
 
+                if (turn >= WRITE_BYTES_PER_TURN) {
+                        s->wants_write = true;          /* the rest in its turn */
+                        return 0;
+                }
                 ERR_clear_error();
                 errno = 0;
                 r = SSL_write(s->ssl, s->out.data + s->out.start, (int) MIN(buffer_size(&s->out), 1 << 20));
@@ -221,22 +239,28 @@ static int transmit(NetStream *s) {
                         return after_tls(s, r);
 
                 buffer_take(&s->out, (size_t) r);
+                turn += (size_t) r;
                 s->statistics.bytes_out += (uint64_t) r;
         }
 
         return 1;
 }
 
+/* The stream may be gone after it. */
+static bool fail_over_limit(NetStream *s) {
+        if (!s->over_limit)
+                return false;
+
+        (void) fail(s, "it does not read what it is sent");
+        return true;
+}
+
 /* One turn: handshake, then what goes out, then what comes in. */
 static void turn(NetStream *s) {
         int r = 1;
 
-        if (s->failed)
+        if (s->failed || fail_over_limit(s))
                 return;
-        if (s->over_limit) {
-                (void) fail(s, "it does not read what it is sent");
-                return;
-        }
 
         s->wants_write = false;
         if (!s->established)
@@ -251,9 +275,8 @@ static void turn(NetStream *s) {
                 r = receive(s);
                 if (r < 0)
                         return;
-                /* More may wait inside TLS than epoll knows of, and answers may have been written meanwhile. */
-                if ((!s->paused && r > 0) || (buffer_size(&s->out) > 0 && !s->wants_write))
-                        (void) sd_event_source_set_enabled(s->work, SD_EVENT_ONESHOT);
+                if (!s->paused && r > 0)
+                        (void) sd_event_source_set_enabled(s->more, SD_EVENT_ONESHOT);
         }
         watch_socket(s);
 }
@@ -263,8 +286,18 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
         return 0;
 }
 
-static int on_work(sd_event_source *source, void *userdata) {
+static int on_more(sd_event_source *source, uint64_t usec, void *userdata) {
         turn(userdata);
+        return 0;
+}
+
+static int on_flush(sd_event_source *source, void *userdata) {
+        NetStream *s = userdata;
+
+        if (s->failed || fail_over_limit(s) || !s->established)
+                return 0;
+        if (transmit(s) >= 0)
+                watch_socket(s);
         return 0;
 }
 
@@ -282,10 +315,14 @@ static void set_socket_options(int fd) {
         (void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
 }
 
+/* A defer source that is on comes before all others of its priority, whenever they became ready.  So only what is done once and
+ * leads to no more of the same may be one; a timer that is always over waits for its turn like everybody. */
 static bool add_sources(NetStream *s) {
-        return sd_event_add_io(s->event, &s->io, s->fd, EPOLLIN | EPOLLOUT, on_io, s) >= 0 &&
-                sd_event_add_defer(s->event, &s->work, on_work, s) >= 0 &&
-                sd_event_source_set_enabled(s->work, SD_EVENT_OFF) >= 0 &&
+        return sd_event_add_io(s->event, &s->io, s->socket.fd, EPOLLIN | EPOLLOUT, on_io, s) >= 0 &&
+                sd_event_add_defer(s->event, &s->flush, on_flush, s) >= 0 &&
+                sd_event_source_set_enabled(s->flush, SD_EVENT_OFF) >= 0 &&
+                sd_event_add_time(s->event, &s->more, CLOCK_MONOTONIC, 0, 1, on_more, s) >= 0 &&
+                sd_event_source_set_enabled(s->more, SD_EVENT_OFF) >= 0 &&
                 sd_event_add_time_relative(s->event, &s->deadline, CLOCK_BOOTTIME, s->options.handshake_usec, 100000,
                                            on_deadline, s) >= 0;
 }
@@ -293,9 +330,10 @@ static bool add_sources(NetStream *s) {
 NetStream *net_stream_new(sd_event *event, int fd, const NetKey *key, const NetStreamOptions *options,
                           const NetStreamHandler *handler) {
         NetStream *s = g_new0(NetStream, 1);
+        BIO *bio;
 
         s->event = sd_event_ref(event);
-        s->fd = fd;
+        s->socket = (NetBio) { .fd = fd, .limited = true, .left = HANDSHAKE_BYTES_MAX };
         s->options = *options;
         if (s->options.handshake_usec == 0)
                 s->options.handshake_usec = HANDSHAKE_USEC_DEFAULT;
@@ -306,7 +344,13 @@ NetStream *net_stream_new(sd_event *event, int fd, const NetKey *key, const NetS
         s->handler = *handler;
         set_socket_options(fd);
         s->ssl = SSL_new(net_key_context(key));
-        if (!s->ssl || !SSL_set_fd(s->ssl, fd) || !add_sources(s))
+        bio = net_bio_new(&s->socket);
+        if (!s->ssl || !bio) {
+                BIO_free(bio);
+                return net_stream_free(s);
+        }
+        SSL_set_bio(s->ssl, bio, bio);
+        if (!add_sources(s))
                 return net_stream_free(s);
 
         if (options->server)
@@ -316,24 +360,34 @@ NetStream *net_stream_new(sd_event *event, int fd, const NetKey *key, const NetS
         return s;
 }
 
+static void say_goodbye(NetStream *s) {
+        int r = 1;
+
+        ERR_clear_error();
+        while (r > 0 && buffer_size(&s->out) > 0) {
+                r = SSL_write(s->ssl, s->out.data + s->out.start, (int) MIN(buffer_size(&s->out), 1 << 20));
+                if (r > 0)
+                        buffer_take(&s->out, (size_t) r);
+        }
+        if (r > 0)
+                (void) SSL_shutdown(s->ssl);
+        ERR_clear_error();
+}
+
 NetStream *net_stream_free(NetStream *s) {
         if (!s)
                 return NULL;
 
         if (s->freed)
                 *s->freed = true;
-        if (s->established && !s->failed) {
-                ERR_clear_error();
-                if (buffer_size(&s->out) > 0)
-                        (void) SSL_write(s->ssl, s->out.data + s->out.start, (int) MIN(buffer_size(&s->out), 1 << 20));
-                (void) SSL_shutdown(s->ssl);
-                ERR_clear_error();
-        }
+        if (s->established && !s->failed)
+                say_goodbye(s);
         sd_event_source_disable_unref(s->io);
-        sd_event_source_disable_unref(s->work);
+        sd_event_source_disable_unref(s->flush);
+        sd_event_source_disable_unref(s->more);
         sd_event_source_disable_unref(s->deadline);
         SSL_free(s->ssl);
-        close(s->fd);
+        close(s->socket.fd);
         sd_event_unref(s->event);
         g_free(s->in.data);
         g_free(s->out.data);
@@ -349,7 +403,7 @@ bool net_stream_write(NetStream *s, const void *data, size_t size) {
         if (s->failed)
                 return false;
 
-        (void) sd_event_source_set_enabled(s->work, SD_EVENT_ONESHOT);
+        (void) sd_event_source_set_enabled(s->flush, SD_EVENT_ONESHOT);
         if (buffer_size(&s->out) + size > s->options.output_max) {
                 s->over_limit = true;
                 return false;
@@ -370,7 +424,7 @@ void net_stream_pause(NetStream *s, bool paused) {
 
         s->paused = paused;
         if (!paused)
-                (void) sd_event_source_set_enabled(s->work, SD_EVENT_ONESHOT);
+                (void) sd_event_source_set_enabled(s->more, SD_EVENT_ONESHOT);
         watch_socket(s);
 }
 

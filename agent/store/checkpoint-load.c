@@ -26,9 +26,6 @@
 #define ITEM_BYTES 14
 #define PIPE_BYTES (1024 * 1024)
 
-/* A znode's row: data, ACL, name, numbers. */
-#define ROW_BYTES_MAX (4 * 1024 * 1024)
-
 typedef enum ItemKind {
         ITEM_POSITION = 1,
         ITEM_ROW,
@@ -85,7 +82,7 @@ static int send_table(Sender *s, MDB_txn *txn, const char *name, ItemKind kind, 
         while ((code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
                 uint64_t id;
 
-                if (key.mv_size != sizeof id || value.mv_size > ROW_BYTES_MAX)
+                if (key.mv_size != sizeof id || value.mv_size > CHECKPOINT_ROW_BYTES_MAX)
                         return MDB_CORRUPTED;
                 memcpy(&id, key.mv_data, sizeof id);
                 /* also what ends a walk in circles */
@@ -117,7 +114,7 @@ static int send_all(Sender *s, int fd) {
         MDB_txn *txn;
         int code;
 
-        code = checkpoint_open_environment(fd, MDB_RDONLY, 0, &env);
+        code = checkpoint_open_environment(fd, MDB_RDONLY | MDB_NOLOCK, 0, &env);
         if (code == 0)
                 code = check_size(env);
         if (code == 0)
@@ -268,7 +265,7 @@ static int load_item(Load *l) {
         row.table = (TreeTable) reader_u8(&r);
         row.key = reader_u64(&r);
         row.value_size = reader_u32(&r);
-        if (row.value_size > ROW_BYTES_MAX)
+        if (row.value_size > CHECKPOINT_ROW_BYTES_MAX)
                 return load_damaged(l, "a row is too large");
         k = load_fill(l, ITEM_BYTES + row.value_size);
         if (k < 0)
@@ -310,14 +307,13 @@ static int load_finish(Load *l, const Id128 *cluster_id) {
         return 0;
 }
 
-/* A process that was killed may have left the file in the page cache only. */
-static int sync_generation(Directory *d, int fd, const char *name) {
+static int settle_generation(Directory *d, int fd, const char *name) {
         int data_fd, r;
 
         data_fd = directory_open_file(d, fd, "data.mdb", O_RDONLY);
         if (data_fd < 0)
                 return data_fd;
-        r = directory_sync_file(d, d->fd, name, data_fd);
+        r = directory_settle_file(d, d->fd, name, data_fd);
         close(data_fd);
         return r;
 }
@@ -361,7 +357,7 @@ int checkpoint_load(Directory *d, uint64_t generation, const Id128 *cluster_id, 
 
         checkpoint_name(generation, name);
         fd = directory_open_file(d, d->fd, name, O_RDONLY | O_DIRECTORY);
-        r = fd < 0 ? fd : sync_generation(d, fd, name);
+        r = fd < 0 ? fd : settle_generation(d, fd, name);
         if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP)
                 r = load_damaged(&l, "it is missing");
         if (r >= 0)

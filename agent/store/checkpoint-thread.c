@@ -12,17 +12,22 @@
 #include <errno.h>
 
 #include "agent/store/queue.h"
+#include "agent/store/snapshot-reader.h"
+#include "agent/tree/chunk.h"
 
 struct CheckpointThread {
         WriterThread *writer;
         Outbox *outbox;
+        Environments *environments;
         GThread *thread;
 
         /* the thread's own */
         Directory directory;
         uint64_t generation;
         Checkpoint checkpoint;
-        bool open;
+        bool open;                      /* one of our own */
+        bool snap;                      /* one of the leader's */
+        int snap_error;                 /* after which the rest of it is passed over */
         uint64_t io_seq;
         int64_t start_usec;
 
@@ -54,6 +59,14 @@ static void begin(CheckpointThread *c, const Operation *o) {
 
         assert(!c->open);
 
+        if (c->snap) {
+                outbox_tell(c->outbox, &(Completion) {
+                                               .type = COMPLETION_CHECKPOINT,
+                                               .io_seq = o->io_seq,
+                                               .error = -EBUSY,
+                                       });
+                return;
+        }
         if (!writer_thread_wait_durable(c->writer, o->position.position.index))
                 return;
         c->open = true;
@@ -93,6 +106,8 @@ static void end(CheckpointThread *c) {
         }
         checkpoint_done(&c->checkpoint, true);
         c->open = false;
+        /* Before the log behind it may go: a reader finds the one or the other. */
+        environments_publish(c->environments, new);
         if (!writer_thread_settle(c->writer, new, index))
                 return;
         c->generation = new;
@@ -103,11 +118,16 @@ static void end(CheckpointThread *c) {
                 tell_done(c, rows);
 }
 
-static void execute(CheckpointThread *c, const Operation *o) {
+static void abort_own(CheckpointThread *c) {
+        if (!c->open)
+                return;
+        checkpoint_done(&c->checkpoint, false);
+        c->open = false;
+}
+
+static void execute_own(CheckpointThread *c, const Operation *o) {
         int r;
 
-        if (outbox_has_failed(c->outbox))
-                return;
         if (o->type == OPERATION_CHECKPOINT_BEGIN) {
                 begin(c, o);
                 return;
@@ -128,12 +148,132 @@ static void execute(CheckpointThread *c, const Operation *o) {
                 return;
 
         case OPERATION_CHECKPOINT_ABORT:
-                checkpoint_done(&c->checkpoint, false);
-                c->open = false;
+                abort_own(c);
                 return;
 
         default:
                 assert(false);
+        }
+}
+
+/*
+ * The leader's snapshot
+ */
+
+/* Takes it back, as far as it has come. */
+static void snap_done(CheckpointThread *c) {
+        if (c->snap)
+                checkpoint_done(&c->checkpoint, false);
+        c->snap = false;
+        c->snap_error = 0;
+}
+
+static void snap_note(CheckpointThread *c, int r) {
+        if (r >= 0)
+                return;
+        c->snap_error = r;
+        checkpoint_done(&c->checkpoint, false);
+}
+
+static void snap_begin(CheckpointThread *c, const Operation *o) {
+        abort_own(c);
+        snap_done(c);
+        c->snap = true;
+        snap_note(c, checkpoint_begin(&c->checkpoint, c->generation + 1, true, &o->position));
+}
+
+typedef struct ChunkRows {
+        Checkpoint *checkpoint;
+        int r;
+} ChunkRows;
+
+static bool put_chunk_row(void *userdata, const TreeRow *row) {
+        ChunkRows *rows = userdata;
+
+        rows->r = checkpoint_put(rows->checkpoint, row, 1);
+        return rows->r >= 0;
+}
+
+static void snap_chunk(CheckpointThread *c, const Operation *o) {
+        ChunkRows rows = { .checkpoint = &c->checkpoint };
+
+        if (!c->snap || c->snap_error < 0)
+                return;
+        if (!tree_chunk_decode(o->chunk, put_chunk_row, &rows) && rows.r >= 0)
+                rows.r = -EBADMSG;
+        snap_note(c, rows.r);
+}
+
+/* Durable, and read again to the last row.  What fails here is nobody's generation. */
+static int snap_finish(CheckpointThread *c, Hash128 digest, ZabPosition *ret_position) {
+        uint64_t generation = c->checkpoint.generation;
+        int r;
+
+        *ret_position = c->checkpoint.position.position;
+        c->checkpoint.position.digest = digest;
+        r = checkpoint_commit(&c->checkpoint);
+        if (r < 0) {
+                snap_note(c, r);
+                return r;
+        }
+        checkpoint_done(&c->checkpoint, true);
+        r = snapshot_reader_verify(&c->directory, c->environments, generation);
+        if (r < 0)
+                (void) checkpoint_remove(&c->directory, generation);
+        return r;
+}
+
+/* The writer waits for this, whatever has happened. */
+static void snap_install(CheckpointThread *c, const Operation *o) {
+        uint64_t old = c->generation, new = c->generation + 1;
+        ZabPosition position = { 0 };
+        bool building = c->snap;
+        int r = !c->snap ? -EINVAL : c->snap_error;
+
+        if (outbox_has_failed(c->outbox))
+                r = -ECANCELED;
+        if (r >= 0)
+                r = snap_finish(c, o->position.digest, &position);
+        else if (building && c->snap_error >= 0)
+                checkpoint_done(&c->checkpoint, false);
+        c->snap = false;
+        c->snap_error = 0;
+
+        if (r >= 0)
+                environments_publish(c->environments, new);
+        if (!writer_thread_switch(c->writer, r, new, &position) || r < 0)
+                return;
+        c->generation = new;
+        if (old > 0)
+                r = checkpoint_remove(&c->directory, old);
+        if (r < 0)
+                outbox_fail(c->outbox, r, c->directory.what);
+}
+
+static void execute(CheckpointThread *c, const Operation *o) {
+        if (outbox_has_failed(c->outbox) && o->type != OPERATION_SNAP_INSTALL)
+                return;
+
+        switch (o->type) {
+
+        case OPERATION_SNAP_BEGIN:
+                snap_begin(c, o);
+                return;
+
+        case OPERATION_SNAP_CHUNK:
+                snap_chunk(c, o);
+                return;
+
+        case OPERATION_SNAP_INSTALL:
+                snap_install(c, o);
+                return;
+
+        case OPERATION_SNAP_ABORT:
+                snap_done(c);
+                return;
+
+        default:
+                execute_own(c, o);
         }
 }
 
@@ -159,8 +299,8 @@ static gpointer run(gpointer userdata) {
         }
         g_mutex_unlock(&c->lock);
 
-        if (c->open)
-                checkpoint_done(&c->checkpoint, false);
+        abort_own(c);
+        snap_done(c);
         return NULL;
 }
 
@@ -173,9 +313,10 @@ int checkpoint_thread_new(const CheckpointThreadOptions *options, CheckpointThre
 
         c->writer = options->writer;
         c->outbox = options->outbox;
+        c->environments = options->environments;
         c->generation = options->generation;
         c->directory = *options->directory;
-        c->checkpoint = CHECKPOINT_INIT(&c->directory);
+        c->checkpoint = CHECKPOINT_INIT(&c->directory, c->environments);
         g_mutex_init(&c->lock);
         g_cond_init(&c->cond);
         queue_init(&c->queue);
@@ -234,6 +375,33 @@ void checkpoint_thread_end(CheckpointThread *c) {
 
 void checkpoint_thread_abort(CheckpointThread *c) {
         submit(c, operation_new(OPERATION_CHECKPOINT_ABORT, 0));
+}
+
+void checkpoint_thread_snap_begin(CheckpointThread *c, const CheckpointPosition *position) {
+        Operation *o = operation_new(OPERATION_SNAP_BEGIN, 0);
+
+        o->position = *position;
+        if (position->config)
+                g_bytes_ref(position->config);
+        submit(c, o);
+}
+
+void checkpoint_thread_snap_chunk(CheckpointThread *c, GBytes *chunk) {
+        Operation *o = operation_new(OPERATION_SNAP_CHUNK, 0);
+
+        o->chunk = g_bytes_ref(chunk);
+        submit(c, o);
+}
+
+void checkpoint_thread_snap_install(CheckpointThread *c, Hash128 digest) {
+        Operation *o = operation_new(OPERATION_SNAP_INSTALL, 0);
+
+        o->position.digest = digest;
+        submit(c, o);
+}
+
+void checkpoint_thread_snap_abort(CheckpointThread *c) {
+        submit(c, operation_new(OPERATION_SNAP_ABORT, 0));
 }
 
 unsigned checkpoint_thread_backlog(CheckpointThread *c) {

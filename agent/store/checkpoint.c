@@ -46,11 +46,15 @@ static int error_from_mdb(int code) {
         }
 }
 
-static int fail_mdb(Checkpoint *c, int code, const char *operation) {
+int checkpoint_fail(Directory *d, uint64_t generation, int code, const char *operation) {
         char name[CHECKPOINT_NAME_BYTES];
 
-        checkpoint_name(c->generation, name);
-        return directory_fail(c->directory, error_from_mdb(code), c->directory->fd, name, operation);
+        checkpoint_name(generation, name);
+        return directory_fail(d, error_from_mdb(code), d->fd, name, operation);
+}
+
+static int fail_mdb(Checkpoint *c, int code, const char *operation) {
+        return checkpoint_fail(c->directory, c->generation, code, operation);
 }
 
 bool checkpoint_error_is_room(int error) {
@@ -78,6 +82,10 @@ int checkpoint_remove(Directory *d, uint64_t generation) {
 
         checkpoint_name(generation, name);
         (void) snprintf(file, sizeof file, "%s/data.mdb", name);
+        r = directory_remove(d, d->fd, file, false);
+        if (r < 0)
+                return r;
+        (void) snprintf(file, sizeof file, "%s/" ENVIRONMENT_LOCK_NAME, name);
         r = directory_remove(d, d->fd, file, false);
         if (r < 0)
                 return r;
@@ -114,7 +122,7 @@ int checkpoint_open_environment(int fd, unsigned flags, size_t map_bytes, MDB_en
                 if (code == 0)
                         code = mdb_env_set_mapsize(env, size);
                 if (code == 0)
-                        code = mdb_env_open(env, path, flags | MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS, 0600);
+                        code = mdb_env_open(env, path, flags | MDB_NOSUBDIR | MDB_NOTLS, 0600);
                 if (code == 0) {
                         *ret = env;
                         return 0;
@@ -134,23 +142,43 @@ static int begin_transaction(Checkpoint *c) {
         return code != 0 ? fail_mdb(c, code, "begin") : 0;
 }
 
-static int open_tables(Checkpoint *c) {
-        unsigned flags = c->full ? MDB_CREATE : 0;
+static int make_tables(Checkpoint *c) {
+        unsigned flags = MDB_CREATE | MDB_INTEGERKEY;
         int code = 0;
 
         for (unsigned i = 0; i < _TREE_TABLE_MAX && code == 0; i++)
-                code = mdb_dbi_open(c->txn, checkpoint_table_names[i], flags | MDB_INTEGERKEY, &c->tables[i]);
+                code = mdb_dbi_open(c->txn, checkpoint_table_names[i], flags, &c->tables[i]);
         if (code == 0)
-                code = mdb_dbi_open(c->txn, CHECKPOINT_POSITION_TABLE, flags | MDB_INTEGERKEY, &c->position_table);
+                code = mdb_dbi_open(c->txn, CHECKPOINT_POSITION_TABLE, flags, &c->position_table);
         return code != 0 ? fail_mdb(c, code, "open table") : 0;
 }
 
-int checkpoint_begin(Checkpoint *c, uint64_t generation, bool full, const CheckpointPosition *position) {
+static int begin_new(Checkpoint *c) {
         Directory *d = c->directory;
         char name[CHECKPOINT_NAME_BYTES];
         int code, r;
 
-        assert(c->fd < 0);
+        checkpoint_name(c->generation, name);
+        r = checkpoint_remove(d, c->generation);
+        if (r < 0)
+                return r;
+        r = directory_make(d, d->fd, name);
+        if (r < 0)
+                return r;
+        r = c->fd = directory_open_file(d, d->fd, name, O_RDONLY | O_DIRECTORY);
+        if (r < 0)
+                return r;
+        code = checkpoint_open_environment(c->fd, MDB_NOSYNC | MDB_NOLOCK, d->io->map_bytes, &c->env);
+        if (code != 0)
+                return fail_mdb(c, code, "open");
+        r = begin_transaction(c);
+        return r < 0 ? r : make_tables(c);
+}
+
+int checkpoint_begin(Checkpoint *c, uint64_t generation, bool full, const CheckpointPosition *position) {
+        int r;
+
+        assert(c->fd < 0 && !c->shared);
         assert(generation > 0);
 
         c->generation = generation;
@@ -158,27 +186,16 @@ int checkpoint_begin(Checkpoint *c, uint64_t generation, bool full, const Checkp
         c->position = *position;
         if (position->config)
                 g_bytes_ref(position->config);
+        if (full)
+                return begin_new(c);
 
-        checkpoint_name(generation, name);
-        if (full) {
-                r = checkpoint_remove(d, generation);
-                if (r < 0)
-                        return r;
-                r = directory_make(d, d->fd, name);
-                if (r < 0)
-                        return r;
-        }
-        r = c->fd = directory_open_file(d, d->fd, name, O_RDONLY | O_DIRECTORY);
+        r = environments_use(c->environments, c->directory, generation, &c->shared);
         if (r < 0)
                 return r;
-
-        code = checkpoint_open_environment(c->fd, full || d->no_sync ? MDB_NOSYNC : 0, d->io->map_bytes, &c->env);
-        if (code != 0)
-                return fail_mdb(c, code, "open");
-        r = begin_transaction(c);
-        if (r < 0)
-                return r;
-        return open_tables(c);
+        c->env = c->shared->env;
+        memcpy(c->tables, c->shared->tables, sizeof c->tables);
+        c->position_table = c->shared->position_table;
+        return begin_transaction(c);
 }
 
 static int put_row(Checkpoint *c, const TreeRow *row) {
@@ -300,8 +317,9 @@ void checkpoint_done(Checkpoint *c, bool committed) {
 
         if (c->txn)
                 mdb_txn_abort(c->txn);
-        if (c->env)
+        if (c->env && !c->shared)
                 mdb_env_close(c->env);
+        (void) environments_release(c->environments, c->shared);
         if (c->fd >= 0)
                 close(c->fd);
         if (!committed && c->full && c->generation > 0) {
@@ -312,5 +330,5 @@ void checkpoint_done(Checkpoint *c, bool committed) {
                 memcpy(d->what, what, sizeof what);
         }
         checkpoint_position_done(&c->position);
-        *c = CHECKPOINT_INIT(d);
+        *c = CHECKPOINT_INIT(d, c->environments);
 }

@@ -12,8 +12,8 @@
  * many transactions that are not synced by LMDB but piece by piece here, so that a sync of the log never waits on the
  * disk for hundreds of megabytes; it counts only when META points at it.
  *
- * The environment is open only during a checkpoint: neither its mapping nor its freed pages stay resident.  LMDB's
- * own lock file is not used: the store's lock keeps other processes out, and one thread at a time does everything.
+ * The environment of a finished generation is shared with those who read it (environment.h); one that is being built is
+ * its builder's alone, and without LMDB's lock file.
  *
  * LMDB has no page checksums and trusts its pages, so reading a damaged file may crash the reader, or worse.  At
  * start a child process reads and streams the rows; the parent checks every one and their digest.
@@ -21,7 +21,7 @@
  * Source: protocol 2.11 (LMDB), P15, P16, P19.
  */
 
-#include "agent/store/directory.h"
+#include "agent/store/environment.h"
 #include "agent/store/format/position.h"
 
 #define CHECKPOINT_NAME_BYTES 48
@@ -29,15 +29,20 @@
 /* What a full checkpoint writes before it syncs. */
 #define CHECKPOINT_PIECE_BYTES (1024 * 1024)
 
+/* A znode's row: data, ACL, name, numbers. */
+#define CHECKPOINT_ROW_BYTES_MAX (4 * 1024 * 1024)
+
 typedef struct Checkpoint {
-        Directory *directory;           /* borrowed */
+        Directory *directory;           /* borrowed, as the next */
+        Environments *environments;
         uint64_t generation;
         bool full;
         CheckpointPosition position;
         uint64_t rows_count;
 
-        int fd;                         /* the generation's directory */
-        MDB_env *env;
+        Environment *shared;            /* unless full */
+        int fd;                         /* full: the generation's directory */
+        MDB_env *env;                   /* full: owned */
         MDB_txn *txn;                   /* a read-write transaction is open */
         MDB_dbi tables[_TREE_TABLE_MAX], position_table;
         uint64_t last_key[_TREE_TABLE_MAX];     /* full: highest key put, so that ordered rows are appended */
@@ -45,7 +50,7 @@ typedef struct Checkpoint {
         size_t unsynced_bytes;          /* full */
 } Checkpoint;
 
-#define CHECKPOINT_INIT(d) ((Checkpoint) { .directory = (d), .fd = -1 })
+#define CHECKPOINT_INIT(d, e) ((Checkpoint) { .directory = (d), .environments = (e), .fd = -1 })
 
 /* Errors: -errno with directory->what set.  checkpoint_error_is_room() tells those after which only this
  * checkpoint is lost. */
@@ -70,7 +75,10 @@ int checkpoint_remove_others(Directory *d, uint64_t generation);
 int checkpoint_load(Directory *d, uint64_t generation, const Id128 *cluster_id, Tree *tree, CheckpointPosition *ret,
                     const char **ret_why);
 
-/* Shared by the two: opens the environment of the generation's directory `fd`. */
+/* An error of LMDB's as -errno, with directory->what. */
+int checkpoint_fail(Directory *d, uint64_t generation, int code, const char *operation);
+
+/* Opens the environment of the generation's directory `fd`. */
 int checkpoint_open_environment(int fd, unsigned flags, size_t map_bytes, MDB_env **ret);
 extern const char *const checkpoint_table_names[_TREE_TABLE_MAX];
 #define CHECKPOINT_POSITION_TABLE "position"

@@ -112,10 +112,16 @@ int directory_write(Directory *d, int directory_fd, const char *name, int fd, co
         n = d->io->pwrite(d->io->userdata, fd, data, size, (off_t) offset);
         if (n < 0)
                 return fail_errno(d, directory_fd, name, "write");
-        /* All blocks are allocated: a short write is a disk in trouble, not one that is full. */
-        if ((size_t) n != size)
-                return directory_fail(d, -EIO, directory_fd, name, "short write");
-        return 0;
+        if ((size_t) n == size)
+                return 0;
+
+        /* Where blocks are allocated only now (store.h), a disk that fills up says so with the next call. */
+        data = (const uint8_t *) data + n;
+        size -= (size_t) n;
+        n = d->io->pwrite(d->io->userdata, fd, data, size, (off_t) offset + n);
+        if (n < 0)
+                return fail_errno(d, directory_fd, name, "write the rest");
+        return (size_t) n == size ? 0 : directory_fail(d, -EIO, directory_fd, name, "short write");
 }
 
 ssize_t directory_read(Directory *d, int directory_fd, const char *name, int fd, void *buffer, size_t size,
@@ -159,6 +165,15 @@ int directory_sync_file(Directory *d, int directory_fd, const char *name, int fd
         return 0;
 }
 
+int directory_settle_file(Directory *d, int directory_fd, const char *name, int fd) {
+        int r;
+
+        r = directory_sync_file(d, directory_fd, name, fd);
+        if (r >= 0)
+                d->io->forget(d->io->userdata, fd);
+        return r;
+}
+
 int directory_sync(Directory *d, int directory_fd) {
         if (!d->no_sync && d->io->fsync(d->io->userdata, directory_fd) < 0)
                 return fail_errno(d, directory_fd, ".", "sync");
@@ -176,6 +191,12 @@ int directory_allocate(Directory *d, int directory_fd, const char *name, int fd,
 int directory_rename(Directory *d, int directory_fd, const char *from, const char *to) {
         if (d->io->rename(d->io->userdata, directory_fd, from, to) < 0)
                 return fail_errno(d, directory_fd, to, "rename");
+        return 0;
+}
+
+int directory_replace(Directory *d, int directory_fd, const char *from, const char *to) {
+        if (d->io->replace(d->io->userdata, directory_fd, from, to) < 0)
+                return fail_errno(d, directory_fd, to, "replace");
         return 0;
 }
 

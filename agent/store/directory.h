@@ -44,9 +44,13 @@ ssize_t directory_read(Directory *d, int directory_fd, const char *name, int fd,
                        uint64_t offset);
 int directory_zero(Directory *d, int directory_fd, const char *name, int fd, uint64_t offset, uint64_t size);
 int directory_sync_file(Directory *d, int directory_fd, const char *name, int fd);
+/* Before a file of an earlier life is read: what a killed process left in the page cache goes to the disk, and what is
+ * read comes from it.  Linux marks pages clean that a failed fdatasync never wrote, so the cache alone proves nothing. */
+int directory_settle_file(Directory *d, int directory_fd, const char *name, int fd);
 int directory_sync(Directory *d, int directory_fd);
 int directory_allocate(Directory *d, int directory_fd, const char *name, int fd, uint64_t size);
 int directory_rename(Directory *d, int directory_fd, const char *from, const char *to);
+int directory_replace(Directory *d, int directory_fd, const char *from, const char *to);
 /* A file that is missing is no error. */
 int directory_remove(Directory *d, int directory_fd, const char *name, bool is_directory);
 int directory_make(Directory *d, int directory_fd, const char *name);

@@ -39,6 +39,10 @@ static int system_rename(void *userdata, int directory_fd, const char *from, con
         return renameat2(directory_fd, from, directory_fd, to, RENAME_NOREPLACE);
 }
 
+static int system_replace(void *userdata, int directory_fd, const char *from, const char *to) {
+        return renameat(directory_fd, from, directory_fd, to);
+}
+
 static int system_unlinkat(void *userdata, int directory_fd, const char *name, int flags) {
         return unlinkat(directory_fd, name, flags);
 }
@@ -51,6 +55,10 @@ static int system_commit(void *userdata, MDB_txn *txn) {
         return mdb_txn_commit(txn);
 }
 
+static void system_forget(void *userdata, int fd) {
+        (void) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 const StoreIo store_io_system = {
         .openat = system_openat,
         .pread = system_pread,
@@ -59,7 +67,9 @@ const StoreIo store_io_system = {
         .fsync = system_fsync,
         .fallocate = system_fallocate,
         .rename = system_rename,
+        .replace = system_replace,
         .unlinkat = system_unlinkat,
         .mkdirat = system_mkdirat,
         .commit = system_commit,
+        .forget = system_forget,
 };

@@ -23,9 +23,11 @@ typedef struct StoreIo {
         int (*fsync)(void *userdata, int fd);           /* of a directory */
         int (*fallocate)(void *userdata, int fd, off_t size);
         int (*rename)(void *userdata, int directory_fd, const char *from, const char *to);      /* never replaces */
+        int (*replace)(void *userdata, int directory_fd, const char *from, const char *to);     /* a file that is there */
         int (*unlinkat)(void *userdata, int directory_fd, const char *name, int flags);
         int (*mkdirat)(void *userdata, int directory_fd, const char *name, mode_t mode);
         int (*commit)(void *userdata, MDB_txn *txn);    /* mdb_txn_commit() */
+        void (*forget)(void *userdata, int fd);         /* drops the file's clean pages from the cache */
         void *userdata;
 
         size_t map_bytes;               /* of LMDB's mapping; 0: as much as the system gives, up to 256 GiB */

@@ -28,6 +28,9 @@ int log_list(Log *l) {
         g_auto(GStrv) names = NULL;
         int r;
 
+        r = directory_remove(d, d->log_fd, LOG_CUT_NAME, false);
+        if (r < 0)
+                return r;
         r = directory_list(d, d->log_fd, &names);
         if (r < 0)
                 return r;
@@ -48,80 +51,105 @@ int log_list(Log *l) {
         return 0;
 }
 
-/* One segment is open at a time. */
-typedef struct Source {
-        Log *log;
-        int (*entry)(void *userdata, const ZabEntry *entry);
-        void *userdata;
-        int fd;
-        unsigned segment;
-        char name[LOG_NAME_BYTES];
-} Source;
-
-static ssize_t source_read(void *userdata, unsigned segment, uint64_t offset, void *buffer, size_t size) {
-        Source *s = userdata;
+ssize_t log_source_read(void *userdata, unsigned segment, uint64_t offset, void *buffer, size_t size) {
+        LogSource *s = userdata;
         Directory *d = s->log->directory;
+        int r;
 
         if (s->fd < 0 || s->segment != segment) {
-                if (s->fd >= 0)
-                        close(s->fd);
+                log_source_done(s);
                 log_segment_name(g_array_index(s->log->segments, LogSegment, segment).first_index, s->name);
-                s->fd = directory_open_file(d, d->log_fd, s->name, O_RDONLY);
-                if (s->fd < 0)
-                        return s->fd;
+                r = s->fd = directory_open_file(d, d->log_fd, s->name, O_RDONLY);
+                if (r >= 0 && s->settle)
+                        r = directory_settle_file(d, d->log_fd, s->name, s->fd);
+                if (r < 0)
+                        return r;
                 s->segment = segment;
         }
         return directory_read(d, d->log_fd, s->name, s->fd, buffer, size, offset);
 }
 
+void log_source_done(LogSource *s) {
+        if (s->fd >= 0)
+                close(s->fd);
+        s->fd = -1;
+}
+
 static int source_entry(void *userdata, const ZabEntry *entry) {
-        Source *s = userdata;
+        LogSource *s = userdata;
 
         return s->entry(s->userdata, entry);
 }
 
-int log_recover(Log *l, const RecoverOptions *options, int (*entry)(void *userdata, const ZabEntry *entry),
-                void *userdata, RecoverResult *ret) {
-        Source s = { .log = l, .entry = entry, .userdata = userdata, .fd = -1 };
-        RecoverSource source = { .read = source_read, .entry = entry ? source_entry : NULL, .userdata = &s };
-        g_autofree uint64_t *first = g_new0(uint64_t, l->segments->len + 1);
-        RecoverOptions o = *options;
-        int r;
+static void source_resumed(void *userdata, unsigned segment, uint64_t offset, const ZabPosition *before) {
+        LogSource *s = userdata;
+        ResumedMark resumed = { segment, { *before, offset } };
+
+        g_array_append_val(s->log->resumed, resumed);
+}
+
+static uint64_t *first_indexes(const Log *l) {
+        uint64_t *first = g_new0(uint64_t, l->segments->len + 1);
 
         for (unsigned i = 0; i < l->segments->len; i++)
                 first[i] = g_array_index(l->segments, LogSegment, i).first_index;
+        return first;
+}
+
+int log_recover(Log *l, const RecoverOptions *options, int (*entry)(void *userdata, const ZabEntry *entry),
+                void *userdata, RecoverResult *ret) {
+        LogSource s = LOG_SOURCE_INIT(l);
+        RecoverSource source = {
+                .read = log_source_read,
+                .entry = entry ? source_entry : NULL,
+                .userdata = &s,
+                .resumed = source_resumed,
+        };
+        g_autofree uint64_t *first = first_indexes(l);
+        RecoverOptions o = *options;
+        int r;
+
+        s.settle = true;
+        s.entry = entry;
+        s.userdata = userdata;
         o.segments = first;
         o.segments_count = l->segments->len;
+        g_array_set_size(l->resumed, 0);
 
         r = recover_log(&o, &source, ret);
-        if (s.fd >= 0)
-                close(s.fd);
+        log_source_done(&s);
         return r;
 }
 
-/* Newest first, each removal durable before the next: a crash leaves a log that ends early, never one with a gap
- * (protocol P12). */
-static int remove_from(Log *l, unsigned first) {
-        Directory *d = l->directory;
+int log_offer(Log *l, const RecoverOptions *options, RecoverBase *ret) {
+        LogSource s = LOG_SOURCE_INIT(l);
+        RecoverSource source = { .read = log_source_read, .userdata = &s };
+        g_autofree uint64_t *first = first_indexes(l);
+        RecoverOptions o = *options;
+        unsigned skipped = 0;
+        int r;
 
-        while (l->segments->len > first) {
-                char name[LOG_NAME_BYTES];
-                int r;
+        s.settle = true;
+        o.segments = first;
+        o.segments_count = l->segments->len;
+        r = recover_base(&o, &source, ret);
+        log_source_done(&s);
+        if (r < 0)
+                return r;
 
-                log_segment_name(g_array_index(l->segments, LogSegment, l->segments->len - 1).first_index, name);
-                r = directory_remove(d, d->log_fd, name, false);
-                if (r < 0)
-                        return r;
-                r = directory_sync(d, d->log_fd);
-                if (r < 0)
-                        return r;
-                g_array_set_size(l->segments, l->segments->len - 1);
+        log_index_begin(&l->index, ret->base.index);
+        while (skipped + 1 < l->segments->len && first[skipped + 1] <= ret->base.index + 1)
+                skipped++;
+        for (unsigned i = skipped; i < l->segments->len; i++)
+                log_index_add(&l->index, first[i]);
+        for (unsigned i = 0; i < l->resumed->len; i++) {
+                const ResumedMark *resumed = &g_array_index(l->resumed, ResumedMark, i);
+
+                if (resumed->segment >= skipped && resumed->segment < l->segments->len)
+                        log_index_mark(&l->index, resumed->segment - skipped, &resumed->mark);
         }
+        log_index_set_durable(&l->index, l->durable);
         return 0;
-}
-
-int log_remove_all(Log *l) {
-        return remove_from(l, 0);
 }
 
 /* Opens the segment that is to be written on, with `offset` as its end. */
@@ -136,7 +164,7 @@ static int open_tail(Log *l, const RecoverResult *found) {
         if (r < 0)
                 return r;
         l->header = found->header;
-        l->offset = found->offset;
+        l->offset = l->marked = found->offset;
         l->proven = false;
 
         if (found->verdict != RECOVER_CLEAN) {
@@ -168,7 +196,7 @@ int log_settle(Log *l, const RecoverResult *found) {
         assert(l->fd < 0);
 
         if (l->segments->len > 0) {
-                r = remove_from(l, found->stale ? 0 : found->segment + (keep ? 1 : 0));
+                r = log_remove_from(l, found->stale ? 0 : found->segment + (keep ? 1 : 0));
                 if (r < 0)
                         return r;
         }

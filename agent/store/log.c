@@ -17,7 +17,6 @@
 
 #include "agent/store/format/record.h"
 
-#define SPARE_NAME "spare"
 #define SPARE_PIECE_BYTES (256 * 1024)
 
 /* What stays allocated between batches. */
@@ -28,10 +27,12 @@ void log_init(Log *l, Directory *directory, uint64_t segment_bytes) {
                 .directory = directory,
                 .segment_bytes = segment_bytes,
                 .segments = g_array_new(FALSE, FALSE, sizeof(LogSegment)),
+                .resumed = g_array_new(FALSE, FALSE, sizeof(ResumedMark)),
                 .fd = -1,
                 .buffer = WRITER_INIT,
                 .spare_fd = -1,
         };
+        log_index_init(&l->index);
 }
 
 void log_close(Log *l) {
@@ -46,6 +47,8 @@ void log_done(Log *l) {
                 close(l->spare_fd);
         l->spare_fd = -1;
         g_clear_pointer(&l->segments, g_array_unref);
+        g_clear_pointer(&l->resumed, g_array_unref);
+        log_index_done(&l->index);
         writer_done(&l->buffer);
 }
 
@@ -80,6 +83,10 @@ bool log_encode(Log *l, const ZabEntry *entry) {
 
         if (record_bytes(size) > log_room(l))
                 return false;
+        if (l->offset + l->buffer.size >= l->marked + LOG_MARK_BYTES) {
+                l->marked = l->offset + l->buffer.size;
+                log_index_mark_newest(&l->index, &(LogMark) { l->last, l->marked });
+        }
         record_encode(&l->buffer, l->header.salt, entry, l->durable);
         l->last = (ZabPosition) { entry->index, entry->zxid, entry->chain };
         return true;
@@ -110,6 +117,7 @@ int log_flush(Log *l) {
 
         l->offset += l->buffer.size;
         l->durable = l->last.index;
+        log_index_set_durable(&l->index, l->durable);
         l->proven = proven;
         if (l->buffer.allocated > BUFFER_KEEP_BYTES)
                 writer_done(&l->buffer);
@@ -146,18 +154,18 @@ int log_rotate(Log *l) {
                 return r;
         r = make_salt(&h.salt);
         if (r < 0)
-                return directory_fail(d, r, d->log_fd, SPARE_NAME, "getrandom");
+                return directory_fail(d, r, d->log_fd, LOG_SPARE_NAME, "getrandom");
 
         /* protocol 2.11: header durable, then the name, then the name durable, then the first record */
         segment_header_encode(&h, block);
-        r = directory_write(d, d->log_fd, SPARE_NAME, l->spare_fd, block, sizeof block, 0);
+        r = directory_write(d, d->log_fd, LOG_SPARE_NAME, l->spare_fd, block, sizeof block, 0);
         if (r < 0)
                 return r;
-        r = directory_sync_file(d, d->log_fd, SPARE_NAME, l->spare_fd);
+        r = directory_sync_file(d, d->log_fd, LOG_SPARE_NAME, l->spare_fd);
         if (r < 0)
                 return r;
         log_segment_name(h.first_index, name);
-        r = directory_rename(d, d->log_fd, SPARE_NAME, name);
+        r = directory_rename(d, d->log_fd, LOG_SPARE_NAME, name);
         if (r < 0)
                 return r;
         r = directory_sync(d, d->log_fd);
@@ -170,10 +178,11 @@ int log_rotate(Log *l) {
         l->spare_fd = -1;
         memcpy(l->name, name, sizeof l->name);
         l->header = h;
-        l->offset = SEGMENT_HEADER_BYTES;
+        l->offset = l->marked = SEGMENT_HEADER_BYTES;
         l->proven = true;               /* by the header just written */
         segment = (LogSegment) { h.first_index, h.segment_bytes };
         g_array_append_val(l->segments, segment);
+        log_index_add(&l->index, h.first_index);
         return 0;
 }
 
@@ -183,7 +192,7 @@ static int reuse_spare(Log *l) {
         struct stat st;
         int fd;
 
-        fd = directory_open_file(d, d->log_fd, SPARE_NAME, O_RDWR);
+        fd = directory_open_file(d, d->log_fd, LOG_SPARE_NAME, O_RDWR);
         if (fd < 0)
                 return fd == -ENOENT ? 0 : fd;
         if (fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && (uint64_t) st.st_size == l->segment_bytes &&
@@ -193,7 +202,7 @@ static int reuse_spare(Log *l) {
                 return 1;
         }
         close(fd);
-        return directory_remove(d, d->log_fd, SPARE_NAME, false);
+        return directory_remove(d, d->log_fd, LOG_SPARE_NAME, false);
 }
 
 int log_make_spare(Log *l) {
@@ -206,16 +215,16 @@ int log_make_spare(Log *l) {
         if (r != 0)
                 return MIN(r, 0);
 
-        fd = directory_open_file(d, d->log_fd, SPARE_NAME, O_RDWR | O_CREAT | O_EXCL);
+        fd = directory_open_file(d, d->log_fd, LOG_SPARE_NAME, O_RDWR | O_CREAT | O_EXCL);
         if (fd < 0)
                 return fd;
-        r = directory_allocate(d, d->log_fd, SPARE_NAME, fd, l->segment_bytes);
+        r = directory_allocate(d, d->log_fd, LOG_SPARE_NAME, fd, l->segment_bytes);
         if (r < 0) {
                 char what[sizeof d->what];
 
                 memcpy(what, d->what, sizeof what);
                 close(fd);
-                (void) directory_remove(d, d->log_fd, SPARE_NAME, false);
+                (void) directory_remove(d, d->log_fd, LOG_SPARE_NAME, false);
                 memcpy(d->what, what, sizeof what);
                 return r;
         }
@@ -232,18 +241,18 @@ int log_fill_spare(Log *l) {
         assert(l->spare_fd >= 0);
 
         n = MIN(l->segment_bytes - l->spare_filled, (uint64_t) SPARE_PIECE_BYTES);
-        r = directory_zero(d, d->log_fd, SPARE_NAME, l->spare_fd, l->spare_filled, n);
+        r = directory_zero(d, d->log_fd, LOG_SPARE_NAME, l->spare_fd, l->spare_filled, n);
         if (r < 0)
                 return r;
-        r = directory_sync_file(d, d->log_fd, SPARE_NAME, l->spare_fd);
+        r = directory_sync_file(d, d->log_fd, LOG_SPARE_NAME, l->spare_fd);
         if (r < 0)
                 return r;
         l->spare_filled += n;
         return l->spare_filled == l->segment_bytes;
 }
 
-int log_drop(Log *l, uint64_t checkpoint, uint64_t keep_bytes) {
-        Directory *d = l->directory;
+/* How many of the oldest segments are not needed any more. */
+static unsigned count_droppable(const Log *l, uint64_t checkpoint, uint64_t keep_bytes) {
         uint64_t covered_bytes = 0;
         unsigned covered, drop;
 
@@ -253,22 +262,38 @@ int log_drop(Log *l, uint64_t checkpoint, uint64_t keep_bytes) {
                         break;
                 covered_bytes += g_array_index(l->segments, LogSegment, covered).bytes;
         }
-
         for (drop = 0; drop < covered; drop++) {
-                const LogSegment *oldest = &g_array_index(l->segments, LogSegment, drop);
-                char name[LOG_NAME_BYTES];
-                int r;
-
-                if (covered_bytes - oldest->bytes < keep_bytes)
+                covered_bytes -= g_array_index(l->segments, LogSegment, drop).bytes;
+                if (covered_bytes < keep_bytes)
                         break;
-                covered_bytes -= oldest->bytes;
-                log_segment_name(oldest->first_index, name);
+        }
+        return drop;
+}
+
+int log_drop(Log *l, uint64_t checkpoint, uint64_t keep_bytes) {
+        Directory *d = l->directory;
+        unsigned drop = count_droppable(l, checkpoint, keep_bytes), dropped;
+        uint64_t base;
+        int r;
+
+        if (drop == 0)
+                return 0;
+
+        /* Nobody is told of a segment that is about to go. */
+        base = log_index_drop(&l->index, g_array_index(l->segments, LogSegment, drop).first_index - 1);
+        for (dropped = 0; dropped < drop; dropped++) {
+                char name[LOG_NAME_BYTES];
+
+                if (g_array_index(l->segments, LogSegment, dropped + 1).first_index > base + 1)
+                        break;
+                log_segment_name(g_array_index(l->segments, LogSegment, dropped).first_index, name);
                 r = directory_remove(d, d->log_fd, name, false);
                 if (r < 0)
                         return r;
         }
-        if (drop == 0)
+        if (dropped == 0)
                 return 0;
-        g_array_remove_range(l->segments, 0, drop);
-        return directory_sync(d, d->log_fd);
+        g_array_remove_range(l->segments, 0, dropped);
+        r = directory_sync(d, d->log_fd);
+        return r < 0 ? r : 1;
 }

@@ -25,9 +25,8 @@ int meta_file_open(MetaFile *m) {
         if (m->fd < 0)
                 return m->fd;
 
-        /* A process that was killed may have left a slot in the page cache only; nothing may be promised on it
-         * before the disk has it. */
-        r = directory_sync_file(d, d->fd, "meta", m->fd);
+        /* Nothing may be promised on a slot before the disk has it. */
+        r = directory_settle_file(d, d->fd, "meta", m->fd);
         if (r < 0)
                 return r;
         n = directory_read(d, d->fd, "meta", m->fd, data, sizeof data, 0);

@@ -16,6 +16,7 @@ int outbox_init(Outbox *o) {
         *o = (Outbox) {
                 .completions = completions_new(),
                 .delivering = completions_new(),
+                .snapshots = g_array_new(FALSE, FALSE, sizeof(uint64_t)),
                 .statistics.space_available = true,
         };
         g_mutex_init(&o->lock);
@@ -30,6 +31,7 @@ void outbox_done(Outbox *o) {
                 close(o->event_fd);
         g_clear_pointer(&o->completions, g_array_unref);
         g_clear_pointer(&o->delivering, g_array_unref);
+        g_clear_pointer(&o->snapshots, g_array_unref);
         g_mutex_clear(&o->lock);
 }
 
@@ -46,11 +48,15 @@ static void push_and_unlock(Outbox *o, const Completion *c) {
 }
 
 void outbox_tell(Outbox *o, const Completion *c) {
+        Completion dropped = *c;
+
         g_mutex_lock(&o->lock);
-        if (o->failed)
-                g_mutex_unlock(&o->lock);
-        else
+        if (!o->failed) {
                 push_and_unlock(o, c);
+                return;
+        }
+        g_mutex_unlock(&o->lock);
+        completion_clear(&dropped);
 }
 
 void outbox_tell_space(Outbox *o, bool available) {
@@ -79,6 +85,33 @@ bool outbox_has_failed(const Outbox *o) {
         return g_atomic_int_get(&o->failed);
 }
 
+static unsigned find_snapshot(const Outbox *o, uint64_t request) {
+        unsigned n = 0;
+
+        while (n < o->snapshots->len && g_array_index(o->snapshots, uint64_t, n) != request)
+                n++;
+        return n;
+}
+
+void outbox_open_snapshot(Outbox *o, uint64_t request) {
+        assert(find_snapshot(o, request) == o->snapshots->len);
+
+        g_array_append_val(o->snapshots, request);
+}
+
+void outbox_close_snapshot(Outbox *o, uint64_t request) {
+        unsigned n = find_snapshot(o, request);
+
+        assert(n < o->snapshots->len);
+        g_array_remove_index_fast(o->snapshots, n);
+}
+
+static bool is_wanted(const Outbox *o, const Completion *c) {
+        if (c->type != COMPLETION_SNAPSHOT_OPENED && c->type != COMPLETION_SNAPSHOT_CHUNK)
+                return true;
+        return find_snapshot(o, c->io_seq) < o->snapshots->len;
+}
+
 void outbox_dispatch(Outbox *o, const StoreListener *listener) {
         GArray *taken;
         eventfd_t count;
@@ -91,7 +124,8 @@ void outbox_dispatch(Outbox *o, const StoreListener *listener) {
         g_mutex_unlock(&o->lock);
 
         for (unsigned i = 0; i < taken->len; i++)
-                completion_deliver(&g_array_index(taken, Completion, i), listener);
+                if (is_wanted(o, &g_array_index(taken, Completion, i)))
+                        completion_deliver(&g_array_index(taken, Completion, i), listener);
         g_array_set_size(taken, 0);
 }
 

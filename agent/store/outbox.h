@@ -16,6 +16,7 @@ typedef struct Outbox {
         StoreStatistics statistics;
         int failed;                     /* set with the lock held, read without */
         int event_fd;
+        GArray *snapshots;              /* uint64_t: those the caller has open; the event loop's, without the lock */
 } Outbox;
 
 int outbox_init(Outbox *o);
@@ -28,7 +29,9 @@ void outbox_tell_space(Outbox *o, bool available);      /* if that is new */
 void outbox_fail(Outbox *o, int error, const char *what);
 bool outbox_has_failed(const Outbox *o);
 
-/* The event loop's. */
+/* The event loop's.  A snapshot that was closed is not spoken of any more. */
+void outbox_open_snapshot(Outbox *o, uint64_t request);
+void outbox_close_snapshot(Outbox *o, uint64_t request);
 void outbox_dispatch(Outbox *o, const StoreListener *listener);
 void outbox_get_statistics(Outbox *o, StoreStatistics *ret);
 

@@ -97,21 +97,35 @@ Operation *operation_free(Operation *o) {
         for (unsigned i = 0; i < o->entries_count; i++)
                 g_clear_pointer(&o->entries[i].payload, g_bytes_unref);
         checkpoint_position_done(&o->position);
+        g_clear_pointer(&o->chunk, g_bytes_unref);
         g_free(o->rows);
         g_free(o);
         return NULL;
 }
 
-static void completion_clear(gpointer data) {
-        Completion *c = data;
-
+void completion_clear(Completion *c) {
         g_clear_pointer(&c->what, g_free);
+        g_clear_pointer(&c->entries, g_array_unref);
+        g_clear_pointer(&c->bytes, g_bytes_unref);
+}
+
+static void entry_clear(gpointer data) {
+        ZabEntry *e = data;
+
+        g_clear_pointer(&e->payload, g_bytes_unref);
+}
+
+GArray *entries_new(void) {
+        GArray *entries = g_array_new(FALSE, FALSE, sizeof(ZabEntry));
+
+        g_array_set_clear_func(entries, entry_clear);
+        return entries;
 }
 
 GArray *completions_new(void) {
         GArray *completions = g_array_new(FALSE, FALSE, sizeof(Completion));
 
-        g_array_set_clear_func(completions, completion_clear);
+        g_array_set_clear_func(completions, (GDestroyNotify) completion_clear);
         return completions;
 }
 
@@ -141,6 +155,30 @@ void completion_deliver(const Completion *c, const StoreListener *listener) {
 
         case COMPLETION_CHECKPOINT:
                 listener->checkpointed(listener->userdata, c->io_seq, c->error);
+                return;
+
+        case COMPLETION_SNAP_FAILED:
+                if (listener->snap_failed)
+                        listener->snap_failed(listener->userdata, c->io_seq, c->error);
+                else
+                        listener->failed(listener->userdata, c->error, "the leader's snapshot: install");
+                return;
+
+        case COMPLETION_LOG_DROPPED:
+                if (listener->log_dropped)
+                        listener->log_dropped(listener->userdata, c->index);
+                return;
+
+        case COMPLETION_LOG_READ:
+                listener->log_read(listener->userdata, c->io_seq, (const ZabEntry *) c->entries->data, c->entries->len);
+                return;
+
+        case COMPLETION_SNAPSHOT_OPENED:
+                listener->snapshot_opened(listener->userdata, c->io_seq, &c->position, c->bytes);
+                return;
+
+        case COMPLETION_SNAPSHOT_CHUNK:
+                listener->snapshot_chunk(listener->userdata, c->io_seq, c->bytes, c->digest);
                 return;
 
         case COMPLETION_SPACE:

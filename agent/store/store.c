@@ -3,8 +3,7 @@
 /*
  * Store
  *
- * Its life: what is found at start and what is made of it.  After store_start() everything is the two
- * threads'.
+ * Its life: what is found at start and what is made of it.  After store_start() everything is the threads'.
  */
 
 #include "agent/store/store.h"
@@ -15,6 +14,7 @@
 
 #include "agent/store/checkpoint-thread.h"
 #include "agent/store/format/record.h"
+#include "agent/store/reader-thread.h"
 #include "agent/store/writer.h"
 
 #define SEGMENT_BYTES_DEFAULT (UINT64_C(64) << 20)
@@ -31,8 +31,10 @@ struct Store {
         bool has_meta;                  /* readable */
         bool loaded, replayed;
         Outbox outbox;
-        WriterThread *writer;           /* these two: NULL until store_start() */
+        Environments environments;
+        WriterThread *writer;           /* these three: NULL until store_start() */
         CheckpointThread *checkpoint;
+        ReaderThread *reader;
 };
 
 /*
@@ -46,6 +48,7 @@ static char *describe_failure(const Store *s, int error) {
 static int report_damage(Store *s, char *text) {
         s->report.state = STORE_DAMAGED;
         g_free(s->report.text);
+        g_free(s->report.epochs);
         s->report.text = text;
         return -EUCLEAN;
 }
@@ -131,7 +134,15 @@ static int open_all(Store *s, const StoreOptions *options, const StoreIo *io) {
         r = log_list(&s->log);
         if (r < 0)
                 return r;
-        return open_meta(s);
+        r = open_meta(s);
+        if (r < 0)
+                return r;
+
+        /* A log began anew and its first segment is not yet known: whatever there is was to go.  With a slot lost this may be
+         * what an older slot says; then nothing is concluded from it. */
+        if (s->has_meta && s->meta.record.newest_segment == 0 && s->meta.bad == 0)
+                r = log_remove_from(&s->log, 0);
+        return r;
 }
 
 int store_open_with_io(const StoreOptions *options, const StoreListener *listener, const StoreIo *io, Store **ret,
@@ -176,7 +187,8 @@ int store_create(Store *s, const ZabMeta *meta) {
         assert(s->report.state == STORE_BLANK);
         assert(!s->has_meta);
 
-        m.membership = ZAB_MEMBERSHIP_MEMBER;
+        if (m.membership != ZAB_MEMBERSHIP_JOINING)
+                m.membership = ZAB_MEMBERSHIP_MEMBER;
         m.checkpoint_generation = m.durable_floor = 0;
         r = meta_file_create(&s->meta, &m);
         if (r < 0)
@@ -233,9 +245,35 @@ static int refuse_newer(Store *s, const RecoverResult *found) {
         return directory_fail(&s->directory, -ENOTSUP, s->directory.log_fd, name, found->why);
 }
 
+static void report_base(Store *s, const RecoverBase *base) {
+        StoreReport *report = &s->report;
+        gsize count;
+
+        report->log_base_index = base->base.index;
+        report->log_base_zxid = base->base.zxid;
+        g_free(report->epochs);
+        report->epochs = g_array_steal(base->epochs, &count);
+        report->epochs_count = (unsigned) count;
+        g_array_unref(base->epochs);
+}
+
+/* The log ends before the checkpoint and begins anew behind it.  META stops asking for its newest segment before that
+ * goes. */
+static int settle_log(Store *s, const RecoverResult *found) {
+        int r;
+
+        if (found->stale && s->log.segments->len > 0) {
+                r = meta_file_write(&s->meta, &s->meta.record.meta, 0);
+                if (r < 0)
+                        return r;
+        }
+        return log_settle(&s->log, found);
+}
+
 int store_replay(Store *s, int (*each)(void *userdata, const ZabEntry *entry), void *userdata) {
         RecoverOptions options = recover_options(s, &s->report.checkpoint);
         RecoverResult found;
+        RecoverBase base;
         int r;
 
         assert(s->loaded);
@@ -255,9 +293,13 @@ int store_replay(Store *s, int (*each)(void *userdata, const ZabEntry *entry), v
                 return -EUCLEAN;
 
         s->report.torn_bytes = found.torn_bytes;
-        r = log_settle(&s->log, &found);
+        r = settle_log(s, &found);
         if (r < 0)
                 return r;
+        r = log_offer(&s->log, &options, &base);
+        if (r < 0)
+                return r;
+        report_base(s, &base);
         s->replayed = true;
         return 0;
 }
@@ -373,16 +415,18 @@ int store_start(Store *s) {
         assert(s->replayed || s->report.last.index == 0);
         assert(!s->writer);
 
-        /* What an unfinished checkpoint left, and a slot that was lost: the next write goes there. */
+        /* What an unfinished checkpoint left; and a slot that was lost, or does not know of the log that goes on: the next
+         * write goes there, before any append. */
         r = checkpoint_remove_others(&s->directory, s->report.meta.checkpoint_generation);
-        if (r >= 0 && s->meta.bad > 0)
-                r = meta_file_write(&s->meta, &s->meta.record.meta, s->meta.record.newest_segment);
+        if (r >= 0 && (s->meta.bad > 0 || s->meta.record.newest_segment != log_newest(&s->log)))
+                r = meta_file_write(&s->meta, &s->meta.record.meta, log_newest(&s->log));
         if (r < 0)
                 return r;
 
         r = outbox_init(&s->outbox);
         if (r < 0)
                 return r;
+        environments_init(&s->environments, s->report.meta.checkpoint_generation);
         r = writer_thread_new(
                         &(WriterThreadOptions) {
                                 .directory = &s->directory,
@@ -394,14 +438,27 @@ int store_start(Store *s) {
                         &s->writer);
         if (r < 0)
                 return r;
-        return checkpoint_thread_new(
+        r = checkpoint_thread_new(
                         &(CheckpointThreadOptions) {
                                 .directory = &s->directory,
                                 .writer = s->writer,
                                 .outbox = &s->outbox,
+                                .environments = &s->environments,
                                 .generation = s->report.meta.checkpoint_generation,
                         },
                         &s->checkpoint);
+        if (r < 0)
+                return r;
+        return reader_thread_new(
+                        &(ReaderThreadOptions) {
+                                .directory = &s->directory,
+                                .environments = &s->environments,
+                                .index = &s->log.index,
+                                .outbox = &s->outbox,
+                                .cluster_id = s->report.meta.cluster_id,
+                                .disk_id = s->report.meta.disk_id,
+                        },
+                        &s->reader);
 }
 
 int store_get_fd(Store *s) {
@@ -418,6 +475,52 @@ void store_append(Store *s, uint64_t io_seq, const ZabEntry *entries, unsigned e
 
 void store_write_meta(Store *s, uint64_t io_seq, const ZabMeta *meta) {
         writer_thread_write_meta(s->writer, io_seq, meta);
+}
+
+void store_truncate(Store *s, uint64_t io_seq, const ZabPosition *position) {
+        writer_thread_truncate(s->writer, io_seq, position);
+}
+
+void store_snap_begin(Store *s, const ZabPosition *position, GBytes *config) {
+        CheckpointPosition p = {
+                .cluster_id = s->report.meta.cluster_id,
+                .position = *position,
+                .config = config,
+        };
+
+        checkpoint_thread_snap_begin(s->checkpoint, &p);
+}
+
+void store_snap_chunk(Store *s, GBytes *chunk) {
+        checkpoint_thread_snap_chunk(s->checkpoint, chunk);
+}
+
+/* In the writer's queue first: what is submitted from now on waits behind it. */
+void store_snap_install(Store *s, uint64_t io_seq, const ZabMeta *meta, Hash128 digest) {
+        writer_thread_install(s->writer, io_seq, meta);
+        checkpoint_thread_snap_install(s->checkpoint, digest);
+}
+
+void store_snap_abort(Store *s) {
+        checkpoint_thread_snap_abort(s->checkpoint);
+}
+
+void store_read_log(Store *s, uint64_t request, uint64_t from_index, uint64_t to_index, uint64_t bytes_max) {
+        reader_thread_read_log(s->reader, request, from_index, to_index, bytes_max);
+}
+
+void store_open_snapshot(Store *s, uint64_t request) {
+        outbox_open_snapshot(&s->outbox, request);
+        reader_thread_open_snapshot(s->reader, request);
+}
+
+void store_read_snapshot(Store *s, uint64_t request) {
+        reader_thread_read_snapshot(s->reader, request);
+}
+
+void store_close_snapshot(Store *s, uint64_t request) {
+        outbox_close_snapshot(&s->outbox, request);
+        reader_thread_close_snapshot(s->reader, request);
 }
 
 void store_checkpoint_begin(Store *s, uint64_t io_seq, bool full, const ZabPosition *position, Hash128 digest,
@@ -457,6 +560,8 @@ Store *store_close(Store *s) {
                 return NULL;
         checkpoint_thread_free(s->checkpoint);
         writer_thread_free(s->writer);
+        reader_thread_free(s->reader);
+        environments_done(&s->environments);
         outbox_done(&s->outbox);
         log_done(&s->log);
         meta_file_done(&s->meta);

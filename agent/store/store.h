@@ -5,15 +5,15 @@
  * Store
  *
  * The durable half of a member: META, the log (segment files) and the checkpoint (LMDB), in one directory, behind
- * two threads: one writes the log and META, one writes checkpoints, so that the log never waits for LMDB.  The event
- * loop hands work over and hears of completions through a file descriptor; it never waits for a disk.  What the bytes
- * mean is in store/format, which is pure.
+ * three threads: one writes the log and META, one writes checkpoints, so that the log never waits for LMDB, and one reads
+ * both back for members that are behind.  The event loop hands work over and hears of completions through a file
+ * descriptor; it never waits for a disk.  What the bytes mean is in store/format, which is pure.
  *
  * Directory (mode 0700, files 0600):
  *     lock                     flock()ed while open
  *     meta                     two 4-KiB slots, written in turn (protocol 2.3)
  *     log/<first index, 16 hex digits>.log       preallocated segments;  log/spare  the next one, preallocated
- *     checkpoint.<generation>/data.mdb           LMDB
+ *     checkpoint.<generation>/data.mdb           LMDB;  data.mdb-lock  its table of readers, worth nothing later
  *
  * Life: store_open(), then store_create() if BLANK, then store_load(), store_replay(), store_start(); then the
  * asynchronous calls; store_close() at the end.
@@ -23,6 +23,10 @@
  * not an error: StoreListener.space tells, the caller refuses new updates, and what is already submitted has its
  * room in the current segment.  A failed checkpoint leaves the previous one and the log as they were.
  *
+ * That room is promised where writing to a block that was allocated needs no other: ext4, XFS, F2FS, tmpfs.  On file systems
+ * that copy on write or compress (btrfs, ZFS, bcachefs), or that have no fallocate(), a disk that is full may be found out
+ * only by a write to the log, and that is final: failed() with -ENOSPC.
+ *
  * Source: protocol 2.3, 2.11, 2.14.
  */
 
@@ -31,16 +35,26 @@
 #include <stdint.h>
 
 #include "agent/tree/tree.h"
-#include "agent/zab/entry.h"
+#include "agent/zab/zab.h"
 
 typedef struct Store Store;
 
 typedef struct StoreListener {
-        /* Everything appended with an io_seq up to this one is durable. */
+        /* Everything appended, truncated and installed with an io_seq up to this one is durable. */
         void (*appended)(void *userdata, uint64_t io_seq);
         void (*meta_written)(void *userdata, uint64_t io_seq);
         /* The checkpoint is durable, verified and pointed at; or error < 0 (-ENOSPC, ...) and nothing changed. */
         void (*checkpointed)(void *userdata, uint64_t io_seq, int error);
+        /* The leader's snapshot was not installed: it did not have its digest (-EUCLEAN), was malformed (-EBADMSG), or there
+         * was no room (-ENOSPC, ...).  The state before it is as it was, and META was not written.  NULL: failed(). */
+        void (*snap_failed)(void *userdata, uint64_t io_seq, int error);
+        /* Old segments were removed: the log begins after this index.  May be NULL. */
+        void (*log_dropped)(void *userdata, uint64_t index);
+        /* The answers to store_read_log(), store_open_snapshot() and store_read_snapshot(); what is passed is borrowed.  NULL
+         * if none of them is called. */
+        void (*log_read)(void *userdata, uint64_t request, const ZabEntry *entries, unsigned entries_count);
+        void (*snapshot_opened)(void *userdata, uint64_t request, const ZabPosition *position, GBytes *config);
+        void (*snapshot_chunk)(void *userdata, uint64_t request, GBytes *chunk, Hash128 digest);
         /* Room for the log: false when no spare segment could be made, true when one can again. */
         void (*space)(void *userdata, bool available);
         /* Final.  `what` says which file and operation, for the journal. */
@@ -57,7 +71,7 @@ typedef struct StoreOptions {
 
 typedef enum StoreState {
         STORE_BLANK,                    /* no META: store_create() makes a first one */
-        STORE_MEMBER,
+        STORE_MEMBER,                   /* or still joining: see the report's meta */
         STORE_DAMAGED,                  /* something durable was lost; see StoreReport.text */
 } StoreState;
 
@@ -67,6 +81,12 @@ typedef struct StoreReport {
         ZabMeta meta;
         ZabPosition checkpoint;         /* index 0: none */
         ZabPosition last;               /* last entry of the log, after store_replay() */
+        /* After store_replay(): the log holds the entries after this index (0: from the beginning) up to the checkpoint and
+         * on, and in those up to the checkpoint these epochs begin; for zab_restore_base(). */
+        uint64_t log_base_index;
+        Zxid log_base_zxid;
+        ZabEpochStart *epochs;          /* owned */
+        unsigned epochs_count;
         uint64_t torn_bytes;            /* unsynced tail that was cut off */
         uint64_t meta_slots_bad;        /* 0, 1 or (then DAMAGED) 2 */
         char *text;                     /* owned; for DAMAGED: file, offset, index, and what to do; else NULL */
@@ -76,7 +96,7 @@ typedef struct StoreReport {
  * format is of a later version, -errno.  *ret_error is a sentence for the journal on any error. */
 int store_open(const StoreOptions *options, const StoreListener *listener, Store **ret, char **ret_error);
 
-/* BLANK only: writes the first META (durable on return), with membership MEMBER. */
+/* BLANK only: writes the first META (durable on return), with membership JOINING if it says so, else MEMBER. */
 int store_create(Store *s, const ZabMeta *meta);
 
 /* Loads the checkpoint into `tree` (from tree_new_empty(); NULL only verifies), checks the digest, and gives
@@ -113,6 +133,39 @@ void store_append(Store *s, uint64_t io_seq, const ZabEntry *entries, unsigned e
 /* Queues META; done only after every append queued before it.  checkpoint_generation and durable_floor are the store's
  * own: those given do not count. */
 void store_write_meta(Store *s, uint64_t io_seq, const ZabMeta *meta);
+
+/* Cuts the log: `position`, which must be in it, becomes the last entry; appends after it continue it.  META comes
+ * first, with a durable floor that is no higher; then segments go, newest first, each removal durable; last the segment that
+ * holds the point is replaced by a copy of what is kept.  So a crash leaves the log as it was, or less of what is cut, and
+ * never one whose later records, or META, prove the loss of earlier ones.  Completes through appended(). */
+void store_truncate(Store *s, uint64_t io_seq, const ZabPosition *position);
+
+/* A snapshot from the leader: chunks (tree_chunk_encode(); each is referenced) go into a new generation beside the present
+ * state.  It takes the place of a checkpoint under way, which is aborted without a word, unless its end was asked for
+ * already; another one that begins before install or abort ends with -EBUSY.
+ *
+ * Install: once the rows are durable and were read back from the disk with that digest, one META write makes them the
+ * state: `meta`, the new generation, no log.  Then the whole old log and the old checkpoint go, and an empty log continues at
+ * the snapshot's position.  Completes through appended(io_seq), which also stands for the META write, or with
+ * snap_failed(io_seq).  Appends and META writes after it wait for it.  A crash leaves the old state or the new one. */
+void store_snap_begin(Store *s, const ZabPosition *position, GBytes *config);
+void store_snap_chunk(Store *s, GBytes *chunk);
+void store_snap_install(Store *s, uint64_t io_seq, const ZabMeta *meta, Hash128 digest);
+void store_snap_abort(Store *s);
+
+/* Reads entries back, in a thread that nothing else waits for: log_read() with consecutive entries from `from_index` on, none
+ * after `to_index`, at least one if it is durable and still there, of up to `bytes_max` (a larger one goes alone); with none if
+ * the log does not reach back.  There may be fewer than fit: ask on.  A record that is not as it was written is final. */
+void store_read_log(Store *s, uint64_t request, uint64_t from_index, uint64_t to_index, uint64_t bytes_max);
+
+/* The newest durable checkpoint, for a member that is far behind: snapshot_opened() (index 0: there is none), then a chunk
+ * (about 256 KiB, or one large row) for each store_read_snapshot(); NULL is the end.  `digest` is the whole tree's in
+ * each.  Four can be open, more wait.  While one is, the log after its position stays, and so does it, whatever checkpoint
+ * comes meanwhile.  `request` is the caller's, and not that of one that is open.  After close there are no more answers
+ * for it. */
+void store_open_snapshot(Store *s, uint64_t request);
+void store_read_snapshot(Store *s, uint64_t request);
+void store_close_snapshot(Store *s, uint64_t request);
 
 /* A checkpoint in pieces: begin, rows as often as needed (copied), end.  It begins once the log is durable up to
  * `position`, which must be that of an entry already appended.  `digest` is the tree's at `position`; `config` (may be

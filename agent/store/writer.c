@@ -35,17 +35,19 @@ struct WriterThread {
 
         /* the thread's own */
         uint64_t encoded_io_seq, encoded_entries, completed_io_seq;
-        uint64_t settles_done;
+        uint64_t requests_done;
+        Operation *switch_to;           /* came before INSTALL did */
         int64_t watermark_due_usec, spare_due_usec;     /* INT64_MAX: never */
 
         GMutex lock;                    /* guards what follows */
         GCond cond;
         Queue queue;
+        Queue requests;                 /* of the checkpoint's thread */
         bool sleeping, stopping;
         GCond progress;                 /* of these, for the checkpoint's thread */
         unsigned waiters;               /* 0: nobody to signal, which would be a system call */
         uint64_t durable;               /* index */
-        uint64_t settles_asked, settled;
+        uint64_t requests_asked, requests_answered;
 };
 
 static void fail(WriterThread *w, int error) {
@@ -114,6 +116,17 @@ static int write_meta(WriterThread *w, const ZabMeta *meta, uint64_t generation)
         m.durable_floor = w->log->durable;
         m.checkpoint_generation = generation;
         return meta_file_write(w->meta, &m, log_newest(w->log));
+}
+
+/* Both slots before what they claimed goes: whichever is lost later, the other is right. */
+static int write_meta_twice(WriterThread *w, const ZabMeta *meta, uint64_t newest_segment) {
+        for (unsigned i = 0; i < 2; i++) {
+                int r = meta_file_write(w->meta, meta, newest_segment);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static void count_flush(WriterThread *w, uint64_t bytes, uint64_t usec) {
@@ -201,17 +214,140 @@ static int update_meta(WriterThread *w, const Operation *o) {
         return r;
 }
 
-/* Points META at a new generation, in both slots before the old one goes: whichever slot is lost later, the other is
- * right. */
+/* Points META at a new generation before the old one goes. */
 static int settle(WriterThread *w, const Operation *o) {
-        if (o->generation != w->meta->record.meta.checkpoint_generation)
-                for (unsigned i = 0; i < 2; i++) {
-                        int r = write_meta(w, &w->meta->record.meta, o->generation);
+        ZabMeta m = w->meta->record.meta;
+        int r = 0;
 
-                        if (r < 0)
-                                return r;
+        if (o->generation != m.checkpoint_generation) {
+                m.durable_floor = w->log->durable;
+                m.checkpoint_generation = o->generation;
+                r = write_meta_twice(w, &m, log_newest(w->log));
+        }
+        if (r >= 0)
+                r = log_drop(w->log, o->index, w->log_keep_bytes);
+        if (r > 0)
+                outbox_tell(w->outbox, &(Completion) {
+                                               .type = COMPLETION_LOG_DROPPED,
+                                               .index = g_array_index(w->log->segments, LogSegment, 0).first_index - 1,
+                                       });
+        count_segments(w);
+        return r;
+}
+
+static int truncate_log(WriterThread *w, const Operation *o) {
+        const ZabPosition *position = &o->position.position;
+        ZabMeta m = w->meta->record.meta;
+        unsigned segment;
+        uint64_t offset;
+        int r;
+
+        if (position->index < w->log->last.index) {
+                r = log_find(w->log, position, &segment, &offset);
+                if (r < 0)
+                        return r;
+                m.durable_floor = position->index;
+                r = write_meta_twice(w, &m, g_array_index(w->log->segments, LogSegment, segment).first_index);
+                if (r < 0)
+                        return r;
+                r = log_cut(w->log, position, segment, offset);
+                if (r < 0)
+                        return r;
+                w->watermark_due_usec = g_get_monotonic_time() + WATERMARK_USEC;
+                count_segments(w);
+                make_spare(w);
+        }
+        w->encoded_io_seq = o->io_seq;
+        return outbox_has_failed(w->outbox) ? -EIO : 0;
+}
+
+/*
+ * The leader's snapshot
+ */
+
+/* One META write is the switch.  It says that there is no newest segment, so whatever a crash leaves of the old log is void
+ * (store.c); the next one, which goes to the other slot, follows when that is gone and a new segment has begun. */
+static int switch_over(WriterThread *w, const Operation *install, const Operation *o) {
+        ZabMeta m = install->meta;
+        int r;
+
+        m.checkpoint_generation = o->generation;
+        m.durable_floor = o->position.position.index;
+        r = meta_file_write(w->meta, &m, 0);
+        if (r < 0)
+                return r;
+        r = log_begin_anew(w->log, &o->position.position);
+        if (r < 0)
+                return r;
+        r = rotate(w);
+        w->encoded_io_seq = install->io_seq;
+        return r;
+}
+
+static int answer_request(WriterThread *w, Operation *o) {
+        int r = 0;
+
+        if (o->type == OPERATION_SWITCH) {
+                assert(!w->switch_to);
+                w->switch_to = o;
+                return 0;
+        }
+        assert(o->type == OPERATION_SETTLE);
+        if (!outbox_has_failed(w->outbox))
+                r = settle(w, o);
+        w->requests_done++;
+        operation_free(o);
+        return r;
+}
+
+/* Whether all went well or not, the asker may go on. */
+static void tell_progress(WriterThread *w) {
+        g_mutex_lock(&w->lock);
+        w->durable = w->log->durable;
+        w->requests_answered = w->requests_done;
+        if (w->waiters > 0)
+                g_cond_broadcast(&w->progress);
+        g_mutex_unlock(&w->lock);
+}
+
+/* The snapshot is still being built, and a checkpoint before it may need an answer first. */
+static int wait_for_switch(WriterThread *w) {
+        int r = 0;
+
+        while (!w->switch_to) {
+                Operation *o;
+
+                tell_progress(w);
+                g_mutex_lock(&w->lock);
+                while (!(o = queue_pop(&w->requests))) {
+                        w->sleeping = true;
+                        g_cond_wait(&w->cond, &w->lock);
+                        w->sleeping = false;
                 }
-        return log_drop(w->log, o->index, w->log_keep_bytes);
+                g_mutex_unlock(&w->lock);
+                r = answer_request(w, o);
+                if (r < 0)
+                        fail(w, r);
+        }
+        return r;
+}
+
+static int install(WriterThread *w, const Operation *install_operation) {
+        g_autoptr(Operation) o = NULL;
+        int r;
+
+        r = wait_for_switch(w);
+        o = g_steal_pointer(&w->switch_to);
+        if (r >= 0 && o->error < 0)
+                outbox_tell(w->outbox, &(Completion) {
+                                               .type = COMPLETION_SNAP_FAILED,
+                                               .io_seq = install_operation->io_seq,
+                                               .error = o->error,
+                                       });
+        else if (r >= 0 && !outbox_has_failed(w->outbox))
+                r = switch_over(w, install_operation, o);
+        w->requests_done++;
+        return r;
 }
 
 static int write_operation(WriterThread *w, const Operation *o) {
@@ -223,30 +359,56 @@ static int write_operation(WriterThread *w, const Operation *o) {
         r = flush(w);
         if (r < 0)
                 return r;
-        if (o->type == OPERATION_META)
+        switch (o->type) {
+
+        case OPERATION_META:
                 return update_meta(w, o);
-        assert(o->type == OPERATION_SETTLE);
-        r = settle(w, o);
-        count_segments(w);
-        return r;
+
+        case OPERATION_TRUNCATE:
+                r = truncate_log(w, o);
+                break;
+
+        case OPERATION_INSTALL:
+                r = install(w, o);
+                break;
+
+        default:
+                assert(false);
+        }
+        return r < 0 ? r : flush(w);
 }
 
 static void write_log(WriterThread *w, Operation *list) {
         int r = 0;
 
         while (list) {
-                Operation *o = list;
+                g_autoptr(Operation) o = list;
 
                 list = g_steal_pointer(&o->next);
                 if (!outbox_has_failed(w->outbox) && r >= 0)
                         r = write_operation(w, o);
-                w->settles_done += o->type == OPERATION_SETTLE;
-                operation_free(o);
+                else if (o->type == OPERATION_INSTALL) {
+                        (void) wait_for_switch(w);
+                        g_clear_pointer(&w->switch_to, operation_free);
+                        w->requests_done++;
+                }
         }
         if (!outbox_has_failed(w->outbox) && r >= 0)
                 r = flush(w);
         if (r < 0)
                 fail(w, r);
+}
+
+static void answer_requests(WriterThread *w, Operation *list) {
+        while (list) {
+                Operation *o = list;
+                int r;
+
+                list = g_steal_pointer(&o->next);
+                r = answer_request(w, o);
+                if (r < 0)
+                        fail(w, r);
+        }
 }
 
 /*
@@ -278,22 +440,19 @@ static void run_background(WriterThread *w) {
 
 /* Called with the lock held.  Returns false if there is nothing to do but to sleep or to end. */
 static bool run_once(WriterThread *w) {
-        Operation *list = queue_take(&w->queue);
+        Operation *requests = queue_take(&w->requests), *list = queue_take(&w->queue);
 
-        if (!list && next_due(w) > g_get_monotonic_time())
+        if (!requests && !list && next_due(w) > g_get_monotonic_time())
                 return false;
 
         g_mutex_unlock(&w->lock);
+        answer_requests(w, requests);
         if (list)
                 write_log(w, list);
-        else
+        else if (!requests)
                 run_background(w);
+        tell_progress(w);
         g_mutex_lock(&w->lock);
-
-        w->durable = w->log->durable;
-        w->settled = w->settles_done;
-        if (w->waiters > 0)
-                g_cond_broadcast(&w->progress);
         return true;
 }
 
@@ -327,11 +486,11 @@ static gpointer run(gpointer userdata) {
  * The checkpoint's thread
  */
 
-static void submit(WriterThread *w, Operation *o) {
+static void submit(WriterThread *w, Queue *queue, Operation *o) {
         bool wake;
 
         g_mutex_lock(&w->lock);
-        queue_push(&w->queue, o);
+        queue_push(queue, o);
         wake = w->sleeping;
         w->sleeping = false;
         g_mutex_unlock(&w->lock);
@@ -354,20 +513,33 @@ bool writer_thread_wait_durable(WriterThread *w, uint64_t index) {
         return !outbox_has_failed(w->outbox);
 }
 
-bool writer_thread_settle(WriterThread *w, uint64_t generation, uint64_t index) {
-        Operation *o = operation_new(OPERATION_SETTLE, 0);
+static bool ask(WriterThread *w, Operation *o) {
         uint64_t number;
 
-        o->generation = generation;
-        o->index = index;
-        submit(w, o);
-
+        submit(w, &w->requests, o);
         g_mutex_lock(&w->lock);
-        number = ++w->settles_asked;
-        while (w->settled < number)
+        number = ++w->requests_asked;
+        while (w->requests_answered < number)
                 wait_for_progress(w);
         g_mutex_unlock(&w->lock);
         return !outbox_has_failed(w->outbox);
+}
+
+bool writer_thread_settle(WriterThread *w, uint64_t generation, uint64_t index) {
+        Operation *o = operation_new(OPERATION_SETTLE, 0);
+
+        o->generation = generation;
+        o->index = index;
+        return ask(w, o);
+}
+
+bool writer_thread_switch(WriterThread *w, int error, uint64_t generation, const ZabPosition *position) {
+        Operation *o = operation_new(OPERATION_SWITCH, 0);
+
+        o->error = error;
+        o->generation = generation;
+        o->position.position = *position;
+        return ask(w, o);
 }
 
 /*
@@ -419,6 +591,7 @@ int writer_thread_new(const WriterThreadOptions *options, WriterThread **ret) {
         g_cond_init(&w->cond);
         g_cond_init(&w->progress);
         queue_init(&w->queue);
+        queue_init(&w->requests);
 
         r = prepare(w);
         if (r < 0) {
@@ -453,12 +626,26 @@ WriterThread *writer_thread_free(WriterThread *w) {
 }
 
 void writer_thread_append(WriterThread *w, uint64_t io_seq, const ZabEntry *entries, unsigned entries_count) {
-        submit(w, operation_new_append(io_seq, entries, entries_count));
+        submit(w, &w->queue, operation_new_append(io_seq, entries, entries_count));
 }
 
 void writer_thread_write_meta(WriterThread *w, uint64_t io_seq, const ZabMeta *meta) {
         Operation *o = operation_new(OPERATION_META, io_seq);
 
         o->meta = *meta;
-        submit(w, o);
+        submit(w, &w->queue, o);
+}
+
+void writer_thread_truncate(WriterThread *w, uint64_t io_seq, const ZabPosition *position) {
+        Operation *o = operation_new(OPERATION_TRUNCATE, io_seq);
+
+        o->position.position = *position;
+        submit(w, &w->queue, o);
+}
+
+void writer_thread_install(WriterThread *w, uint64_t io_seq, const ZabMeta *meta) {
+        Operation *o = operation_new(OPERATION_INSTALL, io_seq);
+
+        o->meta = *meta;
+        submit(w, &w->queue, o);
 }

@@ -54,6 +54,9 @@ static ConveneStatus apply_operation(Tree *t, const Request *r, Result *ret, Ses
                 caller.session = index_find(&t->sessions, r->session);
                 if (!caller.session)
                         return CONVENE_SESSION_EXPIRED;
+                /* Who answers for it now may have promised its owner that nothing of before comes any more. */
+                if (r->origin != 0 && r->origin != caller.session->member)
+                        return CONVENE_SESSION_MOVED;
                 if (r->cxid != 0 && r->cxid <= caller.session->cxid)
                         return CONVENE_BAD_ARGUMENTS;
         }

@@ -3,8 +3,8 @@
 /*
  * Request
  *
- * Bytes: u8 format (1)  u8 op  u64 session  then u64 cxid with a session, the caller's identities without one;
- * then the fields of the op in the order of Field.  An operation of a multi is u8 op and its fields.  A field that
+ * Bytes: u8 format (1)  u8 op  u32 origin  u64 number  u64 session  then u64 cxid with a session, the caller's
+ * identities without one; then the fields of the op in the order of Field.  An operation of a multi is u8 op and its fields.  A field that
  * an op does not use has no bytes and a flag is 0 or 1, so each request has one encoding.
  */
 
@@ -159,6 +159,8 @@ void request_encode(const Request *r, Writer *w) {
 
         writer_u8(w, REQUEST_FORMAT);
         encode_enum(r->op, G_N_ELEMENTS(ops), w);
+        writer_u32(w, r->origin);
+        writer_u64(w, r->number);
         writer_u64(w, r->session);
         if (r->session != 0)
                 writer_u64(w, r->cxid);
@@ -303,6 +305,8 @@ static void decode_request(Decoder *d, Request *r) {
         if (fields == 0)
                 d->reader.failed = true;
 
+        r->origin = reader_u32(&d->reader);
+        r->number = reader_u64(&d->reader);
         r->session = reader_u64(&d->reader);
         if (r->session != 0)
                 r->cxid = reader_u64(&d->reader);
@@ -441,7 +445,7 @@ static size_t operation_bytes(const Request *r) {
 }
 
 static size_t head_bytes(const Request *r) {
-        size_t size = 2 + sizeof(uint64_t);
+        size_t size = 2 + sizeof(uint32_t) + 2 * sizeof(uint64_t);
 
         if (r->session != 0)
                 return size + sizeof(uint64_t);
@@ -466,7 +470,7 @@ static ConveneStatus validate_operations(const Request *r) {
                 const Request *o = &r->operations[i];
                 ConveneStatus status;
 
-                if (o->session != 0 || o->cxid != 0 || o->caller.count > 0)
+                if (o->session != 0 || o->cxid != 0 || o->caller.count > 0 || o->origin != 0 || o->number != 0)
                         return CONVENE_BAD_ARGUMENTS;
 
                 status = validate_fields(o);

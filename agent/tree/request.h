@@ -80,6 +80,11 @@ typedef struct Request Request;
 struct Request {
         RequestOp op;
 
+        /* Where it came from, so that the member that sent it knows its entry again: that member's sid, and the member's
+         * own number for it; both 0 for a request of the leader's own.  Sub-requests carry neither. */
+        uint32_t origin;
+        uint64_t number;
+
         /* Who asks.  With a session, the session's identities count and `caller` must be empty; without one (0),
          * `caller` counts.  Sub-requests of a multi inherit both and carry neither. */
         uint64_t session;

@@ -70,8 +70,8 @@ void tree_apply_request(Tree *t, Zxid zxid, int64_t time_msec, const Request *r,
 void tree_skip(Tree *t, Zxid zxid);
 
 /* Answers a read at the current position (SYNC too: it just echoes).  Never changes anything a client can see.
- * A list names a znode that the caller may not read without stat and data, and leaves out what is below it, so that a
- * page is a bounded piece of work; GET_CHILDREN, which needs READ on the parent alone, names such a child alike.  The parts of a multi-read share the bounds of one
+ * A list leaves out what the caller may not read, with all below it; GET_CHILDREN, which needs READ on the
+ * parent alone, names such a child without stat and data.  The parts of a multi-read share the bounds of one
  * answer: a GET_DATA that does not fit any more is CONVENE_TOO_LARGE, a GET_CHILDREN ends early with `more`. */
 void tree_read(Tree *t, const Request *r, Result *ret);
 
@@ -151,7 +151,7 @@ bool tree_load_finish(Tree *t, Zxid zxid, const char **ret_error);
 /*
  * Checkpoint: what changed since the last one, as of one exact zxid, taken in slices while the tree goes on
  * changing.  tree_checkpoint_begin() fixes the position; each tree_checkpoint_next() hands out at most
- * `rows_max` rows (at times none) as they were at that position (a znode about to change before its turn has its row put aside
+ * `rows_max` rows as they were at that position (a znode about to change before its turn has its row put aside
  * first), until it returns false.  Rows live until the next call on the tree.  One checkpoint at a time; begin
  * and the slices cost no more than their own rows.  `full` hands out every row instead (SNAP, the first
  * checkpoint).  tree_checkpoint_abort(), until the next begin and even after the last slice: the rows handed out

@@ -346,6 +346,14 @@ unsigned watch_table_get(const WatchTable *t, uint64_t watcher, const char *path
         return w ? w->kinds : 0;
 }
 
+void watch_table_foreach(const WatchTable *t, uint64_t watcher,
+                         void (*each)(void *userdata, const char *path, unsigned kinds), void *userdata) {
+        const Watcher *w = find_watcher(t, watcher);
+
+        for (const Watch *i = w ? w->watches : NULL; i; i = i->next)
+                each(userdata, i->path->path, i->kinds);
+}
+
 uint64_t watch_table_count(const WatchTable *t) {
         return t->count;
 }

@@ -48,6 +48,12 @@ unsigned watch_table_remove(WatchTable *t, uint64_t watcher, const char *path, u
 void watch_table_remove_watcher(WatchTable *t, uint64_t watcher);
 
 unsigned watch_table_get(const WatchTable *t, uint64_t watcher, const char *path);     /* mask, 0 for none */
+
+/* Calls `each` for every path that the watcher watches, in an order that depends on nothing but the calls before; it must
+ * not change the table. */
+void watch_table_foreach(const WatchTable *t, uint64_t watcher,
+                         void (*each)(void *userdata, const char *path, unsigned kinds), void *userdata);
+
 uint64_t watch_table_count(const WatchTable *t);        /* (watcher, path, kind) triples */
 uint64_t watch_table_paths_count(const WatchTable *t);
 uint64_t watch_table_watchers_count(const WatchTable *t);

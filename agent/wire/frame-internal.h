@@ -31,6 +31,10 @@ enum {
 #define FRAME_TEXT_BYTES_MAX 512
 #define FRAME_CONFIG_BYTES_MAX (512 * 1024)
 
+/* Appends the header; its size is known at the end. */
+size_t frame_begin(Writer *w, uint8_t type);
+void frame_end(Writer *w, size_t at);
+
 void frame_write_zab(Writer *w, unsigned fields, const ZabMessage *m);
 void frame_write_member(Writer *w, unsigned fields, const MemberMessage *m);
 
@@ -44,6 +48,12 @@ void frame_read_id(Reader *r, Id128 *ret);
 
 /* A slice of the frame's body, u32 length before it; NULL on failure. */
 GBytes *frame_read_slice(Reader *r, GBytes *body, size_t size_max);
+
+/* A string, or as much of it as is UTF-8 and fits. */
+void frame_write_text(Writer *w, const char *text, size_t size_max);
+
+/* A string that is UTF-8; NULL on failure. */
+const char *frame_read_text(Reader *r, size_t size_max);
 
 /* u8 0 or 1; anything else fails. */
 bool frame_read_bool(Reader *r);

@@ -29,8 +29,8 @@ static void read_change(Reader *r, MemberMessage *ret) {
         m->sid = reader_u32(r);
         frame_read_id(r, &m->disk_id);
         m->role = (ZabMemberRole) reader_u8(r);
-        m->name = reader_string(r, ZAB_CONFIG_NAME_BYTES);
-        m->address = reader_string(r, ZAB_CONFIG_ADDRESS_BYTES);
+        m->name = frame_read_text(r, ZAB_CONFIG_NAME_BYTES);
+        m->address = frame_read_text(r, ZAB_CONFIG_ADDRESS_BYTES);
         m->pin = reader_blob(r, ZAB_CONFIG_PIN_BYTES, &size);
         m->pin_size = (uint32_t) size;
         if (ret->change.op < MEMBER_CHANGE_ADD || ret->change.op >= _MEMBER_CHANGE_MAX ||

@@ -38,6 +38,26 @@ GBytes *frame_read_slice(Reader *r, GBytes *body, size_t size_max) {
         return g_bytes_new_from_bytes(body, at - (const uint8_t *) g_bytes_get_data(body, NULL), size);
 }
 
+void frame_write_text(Writer *w, const char *text, size_t size_max) {
+        size_t size = text ? strnlen(text, size_max) : 0;
+        const char *end = text;
+
+        if (size > 0)
+                (void) g_utf8_validate(text, (gssize) size, &end);
+        writer_blob(w, text, (size_t) (end - text));
+        writer_u8(w, 0);
+}
+
+const char *frame_read_text(Reader *r, size_t size_max) {
+        const char *s = reader_string(r, size_max);
+
+        if (s && !g_utf8_validate(s, -1, NULL)) {
+                r->failed = true;
+                return NULL;
+        }
+        return s;
+}
+
 bool frame_read_bool(Reader *r) {
         uint8_t v = reader_u8(r);
 
@@ -190,7 +210,7 @@ void frame_write_zab(Writer *w, unsigned fields, const ZabMessage *m) {
         if (fields & FIELD_SYNC)
                 write_sync(w, &m->sync);
         if (fields & FIELD_TEXT)
-                writer_string(w, m->text);
+                frame_write_text(w, m->text, FRAME_TEXT_BYTES_MAX);
 }
 
 void frame_read_zab(Reader *r, unsigned fields, FrameMessage *m) {
@@ -224,5 +244,5 @@ void frame_read_zab(Reader *r, unsigned fields, FrameMessage *m) {
         if (fields & FIELD_SYNC)
                 read_sync(r, m);
         if (fields & FIELD_TEXT)
-                z->text = reader_string(r, FRAME_TEXT_BYTES_MAX);
+                z->text = frame_read_text(r, FRAME_TEXT_BYTES_MAX);
 }

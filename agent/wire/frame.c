@@ -56,8 +56,7 @@ static bool type_exists(uint8_t type) {
         return type < G_N_ELEMENTS(types) && types[type].exists;
 }
 
-/* Room for the header; its size is known at the end. */
-static size_t begin(Writer *w, uint8_t type) {
+size_t frame_begin(Writer *w, uint8_t type) {
         size_t at = w->size;
 
         writer_u32(w, 0);
@@ -67,7 +66,7 @@ static size_t begin(Writer *w, uint8_t type) {
         return at;
 }
 
-static void end(Writer *w, size_t at) {
+void frame_end(Writer *w, size_t at) {
         size_t size = w->size - at - FRAME_HEADER_BYTES;
         uint32_t le = GUINT32_TO_LE((uint32_t) size);
 
@@ -76,17 +75,19 @@ static void end(Writer *w, size_t at) {
 }
 
 void frame_encode_hello(Writer *w, const FrameHello *hello) {
-        size_t at = begin(w, FRAME_TYPE_HELLO);
+        size_t at = frame_begin(w, FRAME_TYPE_HELLO);
 
         writer_u32(w, hello->version_min);
         writer_u32(w, hello->version_max);
         writer_u32(w, hello->feature_level);
         writer_bytes(w, hello->cluster_id.bytes, sizeof(hello->cluster_id.bytes));
         writer_bytes(w, hello->disk_id.bytes, sizeof(hello->disk_id.bytes));
+        writer_bytes(w, hello->incarnation.bytes, sizeof(hello->incarnation.bytes));
         writer_u32(w, hello->sid);
         writer_u64(w, hello->config_version);
+        frame_write_hash(w, hello->config_digest);
         writer_string(w, hello->name);
-        end(w, at);
+        frame_end(w, at);
 }
 
 bool frame_decode_hello(const uint8_t *body, size_t size, FrameHello *ret) {
@@ -98,11 +99,12 @@ bool frame_decode_hello(const uint8_t *body, size_t size, FrameHello *ret) {
         h.feature_level = reader_u32(&r);
         frame_read_id(&r, &h.cluster_id);
         frame_read_id(&r, &h.disk_id);
+        frame_read_id(&r, &h.incarnation);
         h.sid = reader_u32(&r);
         h.config_version = reader_u64(&r);
-        h.name = reader_string(&r, ZAB_CONFIG_NAME_BYTES);
-        if (!reader_done(&r) || h.version_min > h.version_max || h.sid < 1 || h.sid > ZAB_CONFIG_MEMBERS_MAX ||
-            !g_utf8_validate(h.name, -1, NULL))
+        frame_read_hash(&r, &h.config_digest);
+        h.name = frame_read_text(&r, ZAB_CONFIG_NAME_BYTES);
+        if (!reader_done(&r) || h.version_min > h.version_max || h.sid < 1 || h.sid > ZAB_CONFIG_MEMBERS_MAX)
                 return false;
 
         *ret = h;
@@ -115,7 +117,7 @@ void frame_encode(Writer *w, const PeerMessage *message) {
 
         assert(type_exists(type));
 
-        at = begin(w, type);
+        at = frame_begin(w, type);
         if (message->is_zab) {
                 writer_u32(w, message->zab.epoch);
                 writer_u64(w, message->zab.session);
@@ -125,7 +127,7 @@ void frame_encode(Writer *w, const PeerMessage *message) {
                 writer_u64(w, message->member.session);
                 frame_write_member(w, types[type].fields, &message->member);
         }
-        end(w, at);
+        frame_end(w, at);
 }
 
 bool frame_decode_header(const uint8_t header[static FRAME_HEADER_BYTES], uint32_t *ret_size, uint8_t *ret_type) {

@@ -26,13 +26,15 @@
 #define FRAME_TYPE_HELLO 0
 
 /* The first frame in either direction: who speaks, checked against the pinned entry of the configuration before anything
- * else is read (reliability 5.2). */
+ * else is read (reliability 5.2).  Its layout is for ever: it is what tells versions apart. */
 typedef struct FrameHello {
         uint32_t version_min, version_max;      /* of this protocol; the highest common one is spoken */
-        uint32_t feature_level;
+        uint32_t feature_level;                 /* what the sender's program can do */
         Id128 cluster_id, disk_id;
+        Id128 incarnation;                      /* random, made anew by each run of the process */
         uint32_t sid;
         Zxid config_version;
+        Hash128 config_digest;                  /* of its bytes; equal versions have equal ones */
         const char *name;                       /* borrowed */
 } FrameHello;
 

@@ -29,7 +29,7 @@ typedef enum ZabMessageType {
         ZAB_MESSAGE_LEADER_HELLO = 5,           /* hello: opens the session */
         ZAB_MESSAGE_REJECT = 6,                 /* index: the accepted epoch of the sender */
         ZAB_MESSAGE_SYNC_REQUEST = 7,           /* sync */
-        ZAB_MESSAGE_TRUNC = 8,                  /* position */
+        ZAB_MESSAGE_TRUNC = 8,                  /* position; its chain is 0 if the leader no longer has it at hand */
         ZAB_MESSAGE_SNAP_BEGIN = 9,             /* position, config (as zab_checkpoint_config() gives it) */
         ZAB_MESSAGE_SNAP_CHUNK = 10,            /* index: its number, from 0; bytes */
         ZAB_MESSAGE_SNAP_END = 11,              /* index: how many chunks; digest */

@@ -3,65 +3,27 @@
 /*
  * Zab
  *
- * What: election, synchronisation and broadcast as one step function.
- * Rules it keeps: nothing is acknowledged, voted or applied before what it depends on is durable (protocol 2.14);
- *     only committed and locally durable entries are applied (2.0.3); nothing is committed before a quorum has
- *     adopted the leader's history in this epoch (2.8, 2.9).
- * Not here: what an entry's payload means (member), how it gets to disk (store).
- * Source: protocol 2.4 to 2.10.
+ * What: birth and death, one input after the other to those it concerns, and then everybody a look at the new state.
+ * Rules it keeps: messages of a connection that is not the present one of its peer are ignored (2.6); once stopped,
+ *     nothing leaves (2.5).
+ * Not here: the protocol: elect, follow, lead, stream, snapshot, reads, reconfigure, transfer.
+ * Source: protocol 2.4 to 2.6.
  */
 
-#include "agent/zab/zab.h"
+#include "agent/zab/zab-internal.h"
 
 #include <assert.h>
 #include <errno.h>
 
 #include "agent/base/reader.h"
-#include "agent/base/writer.h"
 
-/* What the META write under way is for. */
-typedef enum MetaPurpose {
-        META_IDLE = 0,
-        META_PROMISE,                   /* accepted_epoch: our own candidacy */
-        META_ADOPT,                     /* current_epoch: our history is the epoch's */
-} MetaPurpose;
+#ifdef CONVENE_BREAK
+unsigned zab_break;
+#endif
 
-/* An append under way: when `io_seq` is durable, so is `index`. */
-typedef struct AppendMark {
-        uint64_t io_seq;
-        uint64_t index;
-} AppendMark;
-
-struct Zab {
-        ZabOptions options;
-        ZabEffects effects;
-        Prng prng;
-        uint64_t now_usec;
-
-        /* persistent, as last written or being written: current_epoch <= accepted_epoch */
-        ZabMeta meta;
-
-        /* the log: checkpoint.index <= applied.index <= commit, durable <= last.index; commit may pass durable */
-        ZabPosition checkpoint, applied, last;
-        uint64_t commit, durable;
-        GQueue entries;                 /* ZabEntry*, applied.index + 1 .. last.index */
-        GQueue appends;                 /* AppendMark*, ascending */
-        ZabConfig *config;              /* last committed; NULL before the genesis entry is applied */
-        GPtrArray *pending_configs;     /* ZabConfig*, in the log after `config`, ascending */
-
-        /* volatile */
-        ZabRole role;
-        uint32_t epoch;                 /* campaigning for, or leading */
-        uint64_t election_at_usec;
-        uint64_t io_seq;
-        MetaPurpose meta_purpose;
-        uint64_t meta_io_seq;
-
-        /* leader */
-        uint64_t z0;                    /* last.index when elected */
-        bool self_newleader;            /* own NEWLEADER acknowledgement */
-        uint32_t counter;
-};
+#define ELECTION_TIMEOUT_USEC UINT64_C(1000000)
+#define TAIL_BYTES (UINT64_C(16) * 1024 * 1024)
+#define WINDOW_BYTES (UINT64_C(8) * 1024 * 1024)
 
 static const char *const role_names[_ZAB_ROLE_MAX] = {
         [ZAB_ROLE_STOPPED] = "stopped",
@@ -70,6 +32,9 @@ static const char *const role_names[_ZAB_ROLE_MAX] = {
         [ZAB_ROLE_CANDIDATE] = "looking",
         [ZAB_ROLE_LEADER_SYNC] = "looking",
         [ZAB_ROLE_LEADER] = "leader",
+        [ZAB_ROLE_FOLLOWER_HELLO] = "looking",
+        [ZAB_ROLE_FOLLOWER_SYNC] = "looking",
+        [ZAB_ROLE_FOLLOWER] = "follower",
 };
 
 const char *zab_role_to_string(ZabRole role) {
@@ -77,9 +42,35 @@ const char *zab_role_to_string(ZabRole role) {
         return role_names[role];
 }
 
-static void entry_free(ZabEntry *e) {
-        g_bytes_unref(e->payload);
-        g_free(e);
+static const char *const message_names[_ZAB_MESSAGE_MAX] = {
+        [ZAB_MESSAGE_PREVOTE_REQUEST] = "prevote-request",
+        [ZAB_MESSAGE_PREVOTE_RESPONSE] = "prevote-response",
+        [ZAB_MESSAGE_VOTE_REQUEST] = "vote-request",
+        [ZAB_MESSAGE_VOTE_RESPONSE] = "vote-response",
+        [ZAB_MESSAGE_LEADER_HELLO] = "leader-hello",
+        [ZAB_MESSAGE_REJECT] = "reject",
+        [ZAB_MESSAGE_SYNC_REQUEST] = "sync-request",
+        [ZAB_MESSAGE_TRUNC] = "trunc",
+        [ZAB_MESSAGE_SNAP_BEGIN] = "snap-begin",
+        [ZAB_MESSAGE_SNAP_CHUNK] = "snap-chunk",
+        [ZAB_MESSAGE_SNAP_END] = "snap-end",
+        [ZAB_MESSAGE_ENTRIES] = "entries",
+        [ZAB_MESSAGE_NEWLEADER] = "newleader",
+        [ZAB_MESSAGE_ACK_NEWLEADER] = "ack-newleader",
+        [ZAB_MESSAGE_UPTODATE] = "uptodate",
+        [ZAB_MESSAGE_PROGRESS] = "progress",
+        [ZAB_MESSAGE_ACK] = "ack",
+        [ZAB_MESSAGE_COMMIT] = "commit",
+        [ZAB_MESSAGE_PING] = "ping",
+        [ZAB_MESSAGE_PONG] = "pong",
+        [ZAB_MESSAGE_READ_REQUEST] = "read-request",
+        [ZAB_MESSAGE_READ_OK] = "read-ok",
+        [ZAB_MESSAGE_TIMEOUT_NOW] = "timeout-now",
+        [ZAB_MESSAGE_LEAVE] = "leave",
+};
+
+const char *zab_message_type_to_string(ZabMessageType type) {
+        return type > 0 && type < _ZAB_MESSAGE_MAX ? message_names[type] : "unknown";
 }
 
 Zab *zab_new(const ZabOptions *options, const ZabEffects *effects) {
@@ -89,13 +80,19 @@ Zab *zab_new(const ZabOptions *options, const ZabEffects *effects) {
 
         z->options = *options;
         z->options.name = g_strdup(options->name);
-        if (z->options.election_timeout_usec == 0)
-                z->options.election_timeout_usec = UINT64_C(1000000);
+        z->options.genesis = options->genesis ? g_bytes_ref(options->genesis) : NULL;
+        z->options.election_timeout_usec = options->election_timeout_usec ?: ELECTION_TIMEOUT_USEC;
+        z->options.heartbeat_usec = options->heartbeat_usec ?: MAX(z->options.election_timeout_usec / 10, 1);
+        z->options.tail_bytes = options->tail_bytes ?: TAIL_BYTES;
+        z->options.window_bytes = options->window_bytes ?: WINDOW_BYTES;
         z->effects = *effects;
         z->prng.state = options->prng_seed;
-        z->pending_configs = g_ptr_array_new_with_free_func((GDestroyNotify) zab_config_unref);
-        g_queue_init(&z->entries);
-        g_queue_init(&z->appends);
+        epochs_init(&z->epochs);
+        tail_reset(&z->tail, 1);
+        z->pending_configs = g_array_new(FALSE, FALSE, sizeof(PendingConfig));
+        z->follow.reads = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+        z->reads = g_array_new(FALSE, FALSE, sizeof(Read));
+        z->scratch = g_array_new(FALSE, FALSE, sizeof(ZabEntry));
         return z;
 }
 
@@ -103,16 +100,30 @@ Zab *zab_free(Zab *z) {
         if (!z)
                 return NULL;
 
-        g_queue_clear_full(&z->entries, (GDestroyNotify) entry_free);
-        g_queue_clear_full(&z->appends, g_free);
-        g_ptr_array_unref(z->pending_configs);
+        for (unsigned sid = 1; sid <= ZAB_CONFIG_MEMBERS_MAX; sid++)
+                if (z->peers[sid]) {
+                        marks_done(&z->peers[sid]->stream.flight);
+                        g_free(z->peers[sid]);
+                }
+        for (guint i = 0; i < z->pending_configs->len; i++)
+                zab_config_unref(g_array_index(z->pending_configs, PendingConfig, i).config);
+        g_array_unref(z->pending_configs);
         zab_config_unref(z->config);
+        zab_config_unref(z->applied_config);
+        zab_config_unref(z->snap_config);
+        g_array_unref(z->follow.reads);
+        g_array_unref(z->reads);
+        g_array_unref(z->scratch);
+        tail_done(&z->tail);
+        epochs_done(&z->epochs);
+        marks_done(&z->appends);
+        g_clear_pointer(&z->options.genesis, g_bytes_unref);
         g_free((char *) z->options.name);
         g_free(z);
         return NULL;
 }
 
-static void set_role(Zab *z, ZabRole role, const char *reason) {
+void set_role(Zab *z, ZabRole role, const char *reason) {
         if (z->role == role)
                 return;
 
@@ -120,320 +131,266 @@ static void set_role(Zab *z, ZabRole role, const char *reason) {
         z->effects.role_changed(z->effects.userdata, role, z->epoch, reason);
 }
 
-/* Quorums (2.7, 2.9): "config in force" is the last committed one plus every CONFIG entry after it in the log, and a
- * quorum is needed in each.  `self` says whether this member counts among those in favour. */
-static bool quorum_in_every_config(const Zab *z, bool self) {
-        bool any = false;
+void stop(Zab *z, const char *reason) {
+        Peer *p;
 
-        if (z->config) {
-                if (!self || !zab_config_has_voter(z->config, z->options.sid, &z->options.disk_id) ||
-                    zab_config_quorum(z->config) > 1)
-                        return false;
-                any = true;
+        if (zab_leads(z))
+                lead_step_down(z, 0, reason);
+        else if (zab_follows(z))
+                follow_leave(z, true, reason);
+
+        for (unsigned at = 0; (p = peer_next(z, &at));)
+                peer_close(z, p, reason);
+        z->vote.epoch = 0;
+        set_role(z, ZAB_ROLE_STOPPED, reason);
+}
+
+void peer_send(Zab *z, Peer *p, const ZabMessage *m) {
+        if (p->conn != 0)
+                z->effects.send(z->effects.userdata, p->conn, m);
+}
+
+/* Nothing that still arrives on it belongs to anybody. */
+static uint64_t peer_forget(Zab *z, Peer *p) {
+        uint64_t conn = p->conn;
+
+        if (conn != 0) {
+                stream_done(z, p);
+                p->conn = 0;
+                z->peers_count--;
         }
 
-        for (guint i = 0; i < z->pending_configs->len; i++) {
-                const ZabConfig *c = g_ptr_array_index(z->pending_configs, i);
-
-                if (!self || !zab_config_has_voter(c, z->options.sid, &z->options.disk_id) || zab_config_quorum(c) > 1)
-                        return false;
-                any = true;
-        }
-
-        return any;                     /* without any configuration there is no quorum (2.0.6) */
+        return conn;
 }
 
-static bool is_voter_somewhere(const Zab *z) {
-        if (z->config && zab_config_has_voter(z->config, z->options.sid, &z->options.disk_id))
-                return true;
+void peer_close(Zab *z, Peer *p, const char *reason) {
+        uint64_t conn = peer_forget(z, p);
 
-        for (guint i = 0; i < z->pending_configs->len; i++)
-                if (zab_config_has_voter(g_ptr_array_index(z->pending_configs, i), z->options.sid, &z->options.disk_id))
-                        return true;
-
-        return false;
-}
-
-/* One META write at a time; what it is for decides what its completion allows. */
-static void write_meta(Zab *z, MetaPurpose purpose) {
-        assert(z->meta_purpose == META_IDLE);
-        assert(z->meta.current_epoch <= z->meta.accepted_epoch);
-
-        z->meta.durable_floor = z->durable;
-        z->meta_purpose = purpose;
-        z->meta_io_seq = ++z->io_seq;
-        z->effects.write_meta(z->effects.userdata, z->meta_io_seq, &z->meta);
-}
-
-static void restart_election_timer(Zab *z) {
-        uint64_t t = z->options.election_timeout_usec;
-
-        z->election_at_usec = z->now_usec + t + prng_below(&z->prng, t);        /* [T_min, 2 T_min] (2.7) */
-}
-
-/* 2.7: pre-vote.  Nothing is promised before a quorum would vote for us. */
-static void campaign(Zab *z, const char *reason) {
-        restart_election_timer(z);
-
-        if (z->meta.membership != ZAB_MEMBERSHIP_MEMBER || !is_voter_somewhere(z) || z->meta_purpose != META_IDLE)
+        if (conn == 0)
                 return;
 
-        set_role(z, ZAB_ROLE_PRECANDIDATE, reason);
-        if (!quorum_in_every_config(z, true))
-                return;
-
-        if (z->meta.accepted_epoch >= ZXID_EPOCH_MAX) {
-                set_role(z, ZAB_ROLE_STOPPED, "the last epoch is used up");
-                return;
-        }
-
-        /* 2.14: VOTE_REQ(e) and our own vote need accepted_epoch = e durable. */
-        z->epoch = z->meta.accepted_epoch + 1;
-        z->meta.accepted_epoch = z->epoch;
-        set_role(z, ZAB_ROLE_CANDIDATE, reason);
-        write_meta(z, META_PROMISE);
-}
-
-static void apply_config(Zab *z, const ZabEntry *e) {
-        assert(z->pending_configs->len > 0);
-
-        zab_config_unref(z->config);
-        z->config = zab_config_ref(g_ptr_array_index(z->pending_configs, 0));
-        g_ptr_array_remove_index(z->pending_configs, 0);
-        assert(z->config->version == e->zxid);
-}
-
-/* 2.0.3: the tree only ever contains entries both committed and durable here. */
-static void apply_ready(Zab *z) {
-        uint64_t limit = MIN(z->commit, z->durable);
-
-        while (z->applied.index < limit) {
-                ZabEntry *e = g_queue_pop_head(&z->entries);
-
-                assert(e && e->index == z->applied.index + 1);
-                z->applied = (ZabPosition) { e->index, e->zxid, e->chain };
-                if (e->type == ZAB_ENTRY_CONFIG)
-                        apply_config(z, e);
-                z->effects.apply(z->effects.userdata, e);
-                entry_free(e);
+        z->effects.close(z->effects.userdata, conn, reason);
+        if (zab_follows(z) && z->follow.conn == conn) {
+                follow_leave(z, false, reason);
+                set_role(z, ZAB_ROLE_LOOKING, reason);
+                elect_restart_timer(z);
         }
 }
 
-/* 2.9, commit rule: entries a quorum has durable, and none by counting before the NEWLEADER quorum of this epoch. */
-static void advance_commit(Zab *z) {
-        if (z->role == ZAB_ROLE_LEADER && quorum_in_every_config(z, z->self_newleader))
-                z->commit = MAX(z->commit, z->durable);
+Peer *peer_next(const Zab *z, unsigned *at) {
+        while (*at < ZAB_CONFIG_MEMBERS_MAX) {
+                Peer *p = z->peers[++*at];
 
-        apply_ready(z);
+                if (p && p->conn != 0)
+                        return p;
+        }
+
+        return NULL;
 }
 
-/* 2.8: the leader adopts the epoch once its own history is durable; 2.14: "leader counts itself for NEWLEADER". */
-static void maybe_adopt_epoch(Zab *z) {
-        if (z->role != ZAB_ROLE_LEADER_SYNC || z->durable < z->z0 || z->meta_purpose != META_IDLE || z->self_newleader)
+Peer *peer_by_conn(const Zab *z, uint64_t conn) {
+        Peer *p;
+
+        for (unsigned at = 0; conn != 0 && (p = peer_next(z, &at));)
+                if (p->conn == conn)
+                        return p;
+
+        return NULL;
+}
+
+static void on_peer_gone(Zab *z, Peer *p) {
+        uint64_t conn = peer_forget(z, p);
+
+        if (!zab_follows(z) || z->follow.conn != conn)
                 return;
 
-        z->meta.current_epoch = z->epoch;
-        write_meta(z, META_ADOPT);
+        /* A leader that cannot be reached is no leader: waiting for a timeout would only cost time. */
+        follow_leave(z, false, "the connection to the leader is gone");
+        set_role(z, ZAB_ROLE_LOOKING, "the connection to the leader is gone");
+        elect_soon(z);
 }
 
-static void become_leader_sync(Zab *z) {
-        z->z0 = z->last.index;
-        z->self_newleader = false;
-        z->counter = 0;
-        set_role(z, ZAB_ROLE_LEADER_SYNC, "elected by a quorum");
-        maybe_adopt_epoch(z);
+static void on_peer_up(Zab *z, const ZabInput *in) {
+        Peer *p;
+
+        assert(in->sid >= 1 && in->sid <= ZAB_CONFIG_MEMBERS_MAX && in->sid != z->options.sid && in->conn != 0);
+
+        p = z->peers[in->sid];
+        if (!p) {
+                p = z->peers[in->sid] = g_new0(Peer, 1);
+                p->sid = in->sid;
+        }
+
+        if (p->conn != 0)
+                on_peer_gone(z, p);
+        if (!id128_equal(&p->disk_id, &in->disk_id))
+                p->granted = false;     /* 2.0.5: another voter */
+        p->disk_id = in->disk_id;
+        p->conn = in->conn;
+        z->peers_count++;
+        if (zab_leads(z))
+                lead_on_peer_up(z, p);
+        else
+                elect_on_peer_up(z, p);
 }
 
-static void become_leader(Zab *z) {
-        z->commit = MAX(z->commit, z->z0);
-        set_role(z, ZAB_ROLE_LEADER, "a quorum has this epoch's history");
-        advance_commit(z);
-}
-
-static void on_meta_durable(Zab *z, uint64_t io_seq) {
-        MetaPurpose purpose = z->meta_purpose;
-
-        if (purpose == META_IDLE || io_seq < z->meta_io_seq)
-                return;
-
-        z->meta_purpose = META_IDLE;
-        switch (purpose) {
-        case META_PROMISE:
-                if (z->role == ZAB_ROLE_CANDIDATE && quorum_in_every_config(z, true))
-                        become_leader_sync(z);
+static void on_message(Zab *z, Peer *p, const ZabMessage *m) {
+        switch (m->type) {
+        case ZAB_MESSAGE_PREVOTE_REQUEST:
+        case ZAB_MESSAGE_PREVOTE_RESPONSE:
+        case ZAB_MESSAGE_VOTE_REQUEST:
+        case ZAB_MESSAGE_VOTE_RESPONSE:
+                elect_on_message(z, p, m);
                 break;
-        case META_ADOPT:
-                if (z->role != ZAB_ROLE_LEADER_SYNC)
-                        break;
-                z->self_newleader = true;
-                if (quorum_in_every_config(z, z->self_newleader))
-                        become_leader(z);
+        case ZAB_MESSAGE_LEADER_HELLO:
+                follow_on_hello(z, p, m);
                 break;
-        case META_IDLE:
+        case ZAB_MESSAGE_REJECT:
+        case ZAB_MESSAGE_SYNC_REQUEST:
+        case ZAB_MESSAGE_ACK_NEWLEADER:
+        case ZAB_MESSAGE_PROGRESS:
+        case ZAB_MESSAGE_ACK:
+        case ZAB_MESSAGE_PONG:
+        case ZAB_MESSAGE_READ_REQUEST:
+                lead_on_message(z, p, m);
+                break;
+        case ZAB_MESSAGE_TRUNC:
+        case ZAB_MESSAGE_SNAP_BEGIN:
+        case ZAB_MESSAGE_SNAP_CHUNK:
+        case ZAB_MESSAGE_SNAP_END:
+        case ZAB_MESSAGE_ENTRIES:
+        case ZAB_MESSAGE_NEWLEADER:
+        case ZAB_MESSAGE_UPTODATE:
+        case ZAB_MESSAGE_COMMIT:
+        case ZAB_MESSAGE_PING:
+        case ZAB_MESSAGE_READ_OK:
+        case ZAB_MESSAGE_TIMEOUT_NOW:
+                follow_on_message(z, p, m);
+                break;
+        case ZAB_MESSAGE_LEAVE:
+                on_peer_gone(z, p);     /* its connection will be down in a moment */
+                break;
+        default:
+                peer_close(z, p, "a message of an unknown type");
                 break;
         }
 }
 
-static void on_log_durable(Zab *z, uint64_t io_seq) {
-        AppendMark *m;
-
-        while ((m = g_queue_peek_head(&z->appends)) && m->io_seq <= io_seq) {
-                z->durable = MAX(z->durable, m->index);
-                g_free(g_queue_pop_head(&z->appends));
-        }
-
-        maybe_adopt_epoch(z);
-        advance_commit(z);
+static void on_tick(Zab *z) {
+        if (zab_leads(z))
+                lead_on_tick(z);
+        else
+                elect_on_tick(z);
 }
 
-/* Puts an entry at the end of the log; its zxid decides its place. */
-static void append(Zab *z, Zxid zxid, ZabEntryType type, int64_t time_msec, GBytes *payload) {
-        ZabEntry *e = g_new(ZabEntry, 1);
-        AppendMark *m = g_new(AppendMark, 1);
-
-        assert(zxid > z->last.zxid);
-
-        *e = (ZabEntry) {
-                .index = z->last.index + 1,
-                .zxid = zxid,
-                .prev_zxid = z->last.zxid,
-                .type = type,
-                .time_msec = time_msec,
-                .payload = g_bytes_ref(payload),
-        };
-        e->chain = zab_entry_chain(z->last.chain, &z->options.cluster_id, e);
-        z->last = (ZabPosition) { e->index, e->zxid, e->chain };
-        g_queue_push_tail(&z->entries, e);
-        if (type == ZAB_ENTRY_CONFIG) {
-                ZabConfig *c = zab_config_decode(payload, zxid);
-
-                assert(c);              /* our own proposal: the caller encoded it */
-                g_ptr_array_add(z->pending_configs, c);
+static void on_durable(Zab *z, uint64_t io_seq) {
+        if (log_on_durable(z, io_seq)) {
+                meta_on_durable(z, z->barrier_io_seq);  /* the switch is a META write, too (2.8) */
+                snap_on_installed(z);
         }
-
-        *m = (AppendMark) { .io_seq = ++z->io_seq, .index = e->index };
-        g_queue_push_tail(&z->appends, m);
-        z->effects.append(z->effects.userdata, m->io_seq, e, 1);
 }
 
-static int propose(Zab *z, const ZabInput *in, Zxid *ret_zxid) {
-        if (z->role != ZAB_ROLE_LEADER)
-                return -EAGAIN;
+static void on_answer(Zab *z, const ZabInput *in) {
+        Peer *p = stream_by_request(z, in->read_id);
 
-        if (z->counter >= ZXID_COUNTER_MAX) {
-                /* ZOOKEEPER-1277: a new epoch before the counter wraps. */
-                campaign(z, "the epoch's counter is used up");
-                return -EAGAIN;
+        if (!p)
+                return;                 /* its session is over */
+
+        if (in->type == ZAB_INPUT_LOG_READ)
+                stream_on_log_read(z, p, in);
+        else if (in->type == ZAB_INPUT_SNAPSHOT_OPENED)
+                snap_on_opened(z, p, in);
+        else
+                snap_on_chunk(z, p, in);
+}
+
+static int dispatch(Zab *z, const ZabInput *in, Zxid *ret_zxid) {
+        Peer *p;
+
+        switch (in->type) {
+        case ZAB_INPUT_TICK:
+                on_tick(z);
+                break;
+        case ZAB_INPUT_LOG_DURABLE:
+                on_durable(z, in->io_seq);
+                break;
+        case ZAB_INPUT_META_DURABLE:
+                meta_on_durable(z, in->io_seq);
+                break;
+        case ZAB_INPUT_PROPOSE:
+                return lead_propose(z, in->entry_type, in->time_msec, in->payload, ret_zxid);
+        case ZAB_INPUT_READ_INDEX:
+                return zab_follows(z) ? follow_read(z, in->read_id) : reads_add(z, NULL, in->read_id);
+        case ZAB_INPUT_CHECKPOINTED:
+                log_on_checkpointed(z, in->index);
+                break;
+        case ZAB_INPUT_LOG_DROPPED:
+                log_on_dropped(z, in->index);
+                break;
+        case ZAB_INPUT_PEER_UP:
+                on_peer_up(z, in);
+                break;
+        case ZAB_INPUT_PEER_DOWN:
+                if ((p = peer_by_conn(z, in->conn)))
+                        on_peer_gone(z, p);
+                break;
+        case ZAB_INPUT_MESSAGE:
+                if ((p = peer_by_conn(z, in->conn)))
+                        on_message(z, p, in->message);
+                break;
+        case ZAB_INPUT_LOG_READ:
+        case ZAB_INPUT_SNAPSHOT_OPENED:
+        case ZAB_INPUT_SNAPSHOT_CHUNK:
+                on_answer(z, in);
+                break;
+        case ZAB_INPUT_RECONFIGURE:
+                return reconfigure(z, in, ret_zxid);
+        case ZAB_INPUT_TRANSFER:
+                return transfer_request(z, in->sid);
+        case ZAB_INPUT_DIVERGED:
+                follow_on_diverged(z);
+                break;
         }
 
-        *ret_zxid = zxid_make(z->epoch, ++z->counter);
-        append(z, *ret_zxid, in->entry_type, in->time_msec, in->payload);
         return 0;
 }
 
-/* 2.10: no lease; a quorum confirms that this is still the leader.  With one voter that quorum is this member. */
-static int read_index(Zab *z, uint64_t read_id) {
-        if (z->role != ZAB_ROLE_LEADER || !quorum_in_every_config(z, true))
-                return -EAGAIN;
+/* In the order in which one makes the next possible. */
+static void advance(Zab *z) {
+        if (z->role == ZAB_ROLE_STOPPED)
+                return;
 
-        z->effects.read_ready(z->effects.userdata, read_id, z->commit);
-        return 0;
+        meta_sync(z);
+        elect_advance(z);
+        snap_advance(z);
+        follow_advance(z);
+        lead_advance(z);
+        log_apply(z);
+        transfer_advance(z);
+
+        zab_invariant(z->applied.index <= z->durable && z->durable <= z->last.index);
+        zab_invariant(z->applied.index <= z->commit && z->commit <= z->last.index);             /* I9 */
+        zab_invariant(epochs_base(&z->epochs) <= z->applied.index && z->epochs.last == z->last.index);
+        zab_invariant(z->meta_durable.current_epoch <= z->meta_durable.accepted_epoch);
 }
 
 int zab_step(Zab *z, const ZabInput *input, Zxid *ret_zxid) {
         Zxid zxid = 0;
-        int r = 0;
+        int r;
 
         z->now_usec = MAX(z->now_usec, input->now_usec);
+        if (z->role == ZAB_ROLE_STOPPED)
+                return input->type == ZAB_INPUT_PROPOSE || input->type == ZAB_INPUT_READ_INDEX ||
+                        input->type == ZAB_INPUT_RECONFIGURE || input->type == ZAB_INPUT_TRANSFER ? -EAGAIN : 0;
 
-        switch (input->type) {
-        case ZAB_INPUT_TICK:
-                if (z->role < ZAB_ROLE_LEADER_SYNC && z->role != ZAB_ROLE_STOPPED && z->now_usec >= z->election_at_usec)
-                        campaign(z, "no leader within the election timeout");
-                break;
-        case ZAB_INPUT_LOG_DURABLE:
-                on_log_durable(z, input->io_seq);
-                break;
-        case ZAB_INPUT_META_DURABLE:
-                on_meta_durable(z, input->io_seq);
-                break;
-        case ZAB_INPUT_PROPOSE:
-                r = propose(z, input, &zxid);
-                if (r >= 0 && ret_zxid)
-                        *ret_zxid = zxid;
-                break;
-        case ZAB_INPUT_READ_INDEX:
-                r = read_index(z, input->read_id);
-                break;
-        default:
-                break;
-        case ZAB_INPUT_CHECKPOINTED:
-                assert(input->index <= z->applied.index);
-                z->checkpoint.index = MAX(z->checkpoint.index, input->index);
-                break;
-        }
-
-        assert(z->applied.index <= z->durable && z->durable <= z->last.index);
+        r = dispatch(z, input, &zxid);
+        if (r >= 0 && ret_zxid)
+                *ret_zxid = zxid;
+        advance(z);
         return r;
 }
 
-/* Beside the checkpoint's rows: u64 version, then the configuration's own bytes. */
-GBytes *zab_checkpoint_config(const Zab *z) {
-        g_auto(Writer) w = WRITER_INIT;
-
-        if (!z->config)
-                return NULL;
-
-        writer_u64(&w, z->config->version);
-        writer_bytes(&w, g_bytes_get_data(z->config->bytes, NULL), g_bytes_get_size(z->config->bytes));
-        return writer_to_bytes(&w);
-}
-
-int zab_restore_checkpoint(Zab *z, const ZabPosition *position, GBytes *config) {
-        assert(z->role == ZAB_ROLE_STOPPED && z->last.index == 0);
-
-        if (config) {
-                Reader r = READER_INIT(g_bytes_get_data(config, NULL), g_bytes_get_size(config));
-                Zxid version = reader_u64(&r);
-                g_autoptr(GBytes) bytes = g_bytes_new(r.at, reader_left(&r));
-
-                z->config = r.failed ? NULL : zab_config_decode(bytes, version);
-                if (!z->config)
-                        return -EBADMSG;
-        }
-
-        z->checkpoint = z->applied = z->last = *position;
-        z->commit = z->durable = position->index;
-        return 0;
-}
-
-int zab_restore_entry(Zab *z, const ZabEntry *entry) {
-        Hash128 chain = zab_entry_chain(z->last.chain, &z->options.cluster_id, entry);
-        ZabEntry *e;
-
-        assert(z->role == ZAB_ROLE_STOPPED);
-
-        if (entry->index != z->last.index + 1 || entry->prev_zxid != z->last.zxid || entry->zxid <= z->last.zxid ||
-            !hash128_equal(chain, entry->chain))
-                return -EBADMSG;
-
-        if (entry->type == ZAB_ENTRY_CONFIG) {
-                ZabConfig *c = zab_config_decode(entry->payload, entry->zxid);
-
-                if (!c)
-                        return -EBADMSG;
-                g_ptr_array_add(z->pending_configs, c);
-        }
-
-        e = g_memdup2(entry, sizeof(*entry));
-        e->payload = g_bytes_new(g_bytes_get_data(entry->payload, NULL), g_bytes_get_size(entry->payload));
-        g_queue_push_tail(&z->entries, e);
-        z->last = (ZabPosition) { e->index, e->zxid, e->chain };
-        z->durable = e->index;
-        return 0;
-}
-
-/* 2.0.6: the genesis configuration is entry 1, with epoch 0 and counter 1. */
+/* 2.0.6: the genesis configuration is entry 1, with epoch 0 and counter 1, and the same at each founder. */
 static void found_ensemble(Zab *z) {
         ZabConfigMember self = {
                 .sid = z->options.sid,
@@ -442,30 +399,58 @@ static void found_ensemble(Zab *z) {
                 .name = z->options.name ?: "",
                 .address = "",
         };
-        g_autoptr(GBytes) config = zab_config_encode(&self, 1);
+        g_autoptr(GBytes) config = z->options.genesis ? g_bytes_ref(z->options.genesis) : zab_config_encode(&self, 1);
 
-        append(z, zxid_make(0, 1), ZAB_ENTRY_CONFIG, 0, config);
+        log_propose(z, ZAB_ENTRY_CONFIG, 0, config, zxid_make(0, 1));
 }
 
 void zab_start(Zab *z, const ZabMeta *meta, uint64_t now_usec) {
         assert(z->role == ZAB_ROLE_STOPPED);
         assert(meta->current_epoch <= meta->accepted_epoch);
 
-        z->meta = *meta;
+        z->meta = z->meta_durable = *meta;
         z->now_usec = now_usec;
         z->epoch = meta->current_epoch;
-        restart_election_timer(z);
+
+        /* 2.12: what a damaged member's checkpoint holds is not to be trusted either. */
+        z->snap_only = meta->membership == ZAB_MEMBERSHIP_DAMAGED && z->applied.index > 0;
+        elect_restart_timer(z);
         set_role(z, ZAB_ROLE_LOOKING, "started");
-        if (z->last.index == 0 && !z->config)
+        if (meta->membership == ZAB_MEMBERSHIP_MEMBER && z->last.index == 0 && !z->config)
                 found_ensemble(z);
 
         /* Waiting for others only makes sense where there are others. */
-        if (quorum_in_every_config(z, true))
-                campaign(z, "the only voter");
+        if (quorum_alone(z))
+                elect_campaign(z, 0, "the only voter");
+        advance(z);
 }
 
 uint64_t zab_timeout_usec(const Zab *z) {
-        return z->role < ZAB_ROLE_LEADER_SYNC && z->role != ZAB_ROLE_STOPPED ? z->election_at_usec : UINT64_MAX;
+        if (z->role == ZAB_ROLE_STOPPED)
+                return UINT64_MAX;
+        if (!zab_leads(z))
+                return z->election_at_usec;
+
+        /* With nobody there, and nobody needed, there is nothing to do. */
+        return z->peers_count == 0 && quorum_alone(z) ? UINT64_MAX : z->heartbeat_at_usec;
+}
+
+GBytes *zab_checkpoint_config(const Zab *z) {
+        return config_to_bytes(z->applied_config);
+}
+
+ZabConfig *zab_checkpoint_config_decode(GBytes *bytes) {
+        g_autoptr(GBytes) config = NULL;
+        Zxid version;
+        Reader r;
+
+        if (g_bytes_get_size(bytes) < sizeof(version))
+                return NULL;
+
+        r = READER_INIT(g_bytes_get_data(bytes, NULL), g_bytes_get_size(bytes));
+        version = reader_u64(&r);
+        config = g_bytes_new_from_bytes(bytes, sizeof(version), reader_left(&r));
+        return zab_config_decode(config, version);
 }
 
 ZabRole zab_role(const Zab *z) {
@@ -477,7 +462,15 @@ uint32_t zab_epoch(const Zab *z) {
 }
 
 uint32_t zab_leader(const Zab *z) {
-        return z->role == ZAB_ROLE_LEADER ? z->options.sid : 0;
+        return z->role == ZAB_ROLE_LEADER ? z->options.sid : zab_follows(z) ? z->follow.sid : 0;
+}
+
+bool zab_is_voter(const Zab *z) {
+        return voter_in_force(z, z->options.sid, &z->options.disk_id);
+}
+
+const ZabMeta *zab_meta(const Zab *z) {
+        return &z->meta_durable;
 }
 
 const ZabPosition *zab_last(const Zab *z) {
@@ -486,6 +479,10 @@ const ZabPosition *zab_last(const Zab *z) {
 
 const ZabPosition *zab_applied(const Zab *z) {
         return &z->applied;
+}
+
+uint64_t zab_base(const Zab *z) {
+        return epochs_base(&z->epochs);
 }
 
 uint64_t zab_commit(const Zab *z) {
@@ -498,4 +495,52 @@ uint64_t zab_durable(const Zab *z) {
 
 const ZabConfig *zab_config(const Zab *z) {
         return z->config;
+}
+
+const ZabConfig *zab_pending_config(const Zab *z) {
+        guint n = z->pending_configs->len;
+
+        return n > 0 ? g_array_index(z->pending_configs, PendingConfig, n - 1).config : NULL;
+}
+
+uint64_t zab_established(const Zab *z) {
+        return z->role == ZAB_ROLE_LEADER ? z->z0 : z->role == ZAB_ROLE_FOLLOWER ? z->follow.mark : UINT64_MAX;
+}
+
+uint64_t zab_confirmed_usec(const Zab *z) {
+        if (z->role == ZAB_ROLE_LEADER)
+                return quorum_alone(z) ? z->now_usec : z->confirmed_usec;
+
+        return z->role == ZAB_ROLE_FOLLOWER ? z->follow.confirmed_usec : 0;
+}
+
+ZabSession zab_session(const Zab *z) {
+        if (z->role != ZAB_ROLE_FOLLOWER)
+                return (ZabSession) { 0 };
+
+        return (ZabSession) { z->follow.conn, z->follow.session, z->follow.epoch };
+}
+
+uint32_t zab_session_member(const Zab *z, const ZabSession *s) {
+        const Peer *p = zab_leads(z) && s->epoch == z->epoch ? peer_by_conn(z, s->conn) : NULL;
+
+        return p && p->stream.newleader_acked && p->stream.session == s->session ? p->sid : 0;
+}
+
+bool zab_peer(const Zab *z, uint32_t sid, ZabPeerState *ret) {
+        const Peer *p = sid >= 1 && sid <= ZAB_CONFIG_MEMBERS_MAX ? z->peers[sid] : NULL;
+
+        if (!p || !zab_leads(z))
+                return false;
+
+        *ret = (ZabPeerState) {
+                .sid = sid,
+                .connected = p->conn != 0,
+                .synced = p->stream.newleader_acked,
+                .conn = p->conn,
+                .session = p->stream.session,
+                .acked = p->stream.acked,
+                .heard_usec = p->heard_usec,
+        };
+        return true;
 }

@@ -127,6 +127,7 @@ typedef struct ZabEffects {
         void (*apply)(void *userdata, const ZabEntry *entry);
         /* The read may be answered once `index` is applied. */
         void (*read_ready)(void *userdata, uint64_t read_id, uint64_t index);
+        /* Also, with the role it had, when a leader that stopped proposing to hand over leads on after all. */
         void (*role_changed)(void *userdata, ZabRole role, uint32_t epoch, const char *reason);
         /* The committed configuration, or one that awaits its quorum, has changed: who may be connected. */
         void (*config_changed)(void *userdata);

@@ -63,7 +63,7 @@ Account *account_unref(Account *a) {
         if (--a->refs > 0)
                 return NULL;
 
-        assert(a->calls == 0 && a->connections == 0 && a->watches == 0 && a->sessions == 0);
+        assert(a->calls == 0 && a->connections == 0 && a->watches == 0 && a->sessions == 0 && a->held_bytes == 0);
         g_hash_table_remove(a->server->accounts, GUINT_TO_POINTER(a->uid));
         g_ptr_array_unref(a->owned);
         g_free(a);

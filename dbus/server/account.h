@@ -32,6 +32,7 @@ typedef struct Account {
         uint32_t calls;                 /* without an answer yet */
         uint32_t connections;           /* to the local socket */
         uint64_t bytes;                 /* in those calls */
+        uint64_t held_bytes;            /* in calls that wait until they may be made */
         GPtrArray *owned;               /* OwnedSession*, borrowed: their ephemerals count here */
         uint64_t reported_usec;         /* when a limit was last reported */
 } Account;

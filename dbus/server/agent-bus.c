@@ -61,9 +61,9 @@ static int method_checkpoint(Caller *c, sd_bus_message *m) {
         Call *call;
         int k;
 
-        k = caller_authorize(c, m, method_checkpoint, ACTION_ADMIN);
+        k = caller_authorize(c, m, ACTION_ADMIN);
         if (k <= 0)
-                return k == -EINPROGRESS ? METHOD_DONE : k;
+                return k;
         if (!s->agent.checkpoint) {
                 reply_error(c->channel, m, CONVENE_UNIMPLEMENTED, NULL);
                 return METHOD_DONE;

@@ -181,7 +181,7 @@ Call *call_new(Caller *c, sd_bus_message *m, const Request *r, CallEncode encode
 
 /*
  * The local socket: what stays of a message that waits is a stub with its cookie, because the message may carry a
- * megabyte of arguments and descriptors that nobody asked for.  A broker bounds both, and a stub could not
+ * megabyte of arguments.  A broker bounds both, and a stub could not
  * name its sender there.
  */
 static void call_settle(Call *call) {
@@ -251,6 +251,17 @@ void call_start_detached(Call *call, const Request *r) {
 
         s->submitting = call;
         member_submit(s->client, (uint64_t) (uintptr_t) call, r, 0, 0);
+        if (s->submitting == call)
+                call_settle(call);
+        s->submitting = outer;
+}
+
+void call_start_change(Call *call, const MemberChange *change, Zxid base) {
+        Server *s = call->server;
+        Call *outer = s->submitting;
+
+        s->submitting = call;
+        member_change(s->client, (uint64_t) (uintptr_t) call, change, base);
         if (s->submitting == call)
                 call_settle(call);
         s->submitting = outer;
@@ -347,7 +358,7 @@ int call_read_options(Caller *c, sd_bus_message *m, uint32_t known, Options *ret
         return 0;
 }
 
-int call_identify(Caller *c, sd_bus_message *m, Method method, const Options *o, Request *r) {
+int call_identify(Caller *c, sd_bus_message *m, const Options *o, Request *r) {
         OwnedSession *s;
         int k;
 
@@ -369,9 +380,9 @@ int call_identify(Caller *c, sd_bus_message *m, Method method, const Options *o,
 
         r->caller = c->identities;
         if (o->super) {
-                k = caller_authorize(c, m, method, ACTION_ADMIN);
+                k = caller_authorize(c, m, ACTION_ADMIN);
                 if (k <= 0)
-                        return k == -EINPROGRESS ? 0 : k;
+                        return k;
                 r->caller = c->identities_super;
         }
         return 1;

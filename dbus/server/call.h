@@ -45,7 +45,7 @@ struct Call {
 #define METHOD_DONE 1
 
 /* Who asks: fills in session or caller from the options.  1: go on; otherwise what the method returns. */
-int call_identify(Caller *c, sd_bus_message *m, Method method, const Options *o, Request *r);
+int call_identify(Caller *c, sd_bus_message *m, const Options *o, Request *r);
 
 /* Validates, charges, submits.  Returns METHOD_DONE: every problem is an answer. */
 int call_submit(Caller *c, sd_bus_message *m, const Request *r, const Options *o, CallEncode encode, CallDone done);
@@ -57,6 +57,7 @@ void call_start(Call *call, const Request *r, unsigned flags);
 /* A call that must be heard to its end even if its caller leaves (`c` NULL: the agent's own); goes through the server's own client. */
 Call *call_new_detached(Server *s, Caller *c, sd_bus_message *m, const Request *r, CallDone done);
 void call_start_detached(Call *call, const Request *r);
+void call_start_change(Call *call, const MemberChange *change, Zxid base);
 void call_free(Call *call);
 
 /* Answers: by encoder, or as an error. */

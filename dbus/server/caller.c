@@ -20,21 +20,15 @@
 #include "dbus/server/watch.h"
 
 #define HELD_TOTAL_FACTOR 4             /* all callers together, in the bytes one uid may have in calls */
+#define HELD_BYTES 512                  /* of a message without arguments */
 #define DEPTH_MAX 32                    /* of containers walked to size a message */
 
 typedef struct Held {
         sd_bus_message *message;
         Method method;
         uint64_t bytes;
+        const char *granted;            /* what polkit has allowed already */
 } Held;
-
-typedef struct Asking {
-        Caller *caller;
-        sd_bus_message *message;
-        Method method;
-        const char *action;             /* static */
-        PolkitQuestion *question;
-} Asking;
 
 static const MemberFront front = {
         .reply = call_on_reply,
@@ -52,25 +46,23 @@ Caller *caller_new(Channel *ch, const char *name) {
         c->uid = (uid_t) -1;
         c->pidfd = -1;
         g_queue_init(&c->held);
-        g_queue_init(&c->asking);
         c->sessions = g_ptr_array_new();
         deferred_init(&c->drain, caller_on_drain, c);
         c->server->counters.callers_seen++;
         return c;
 }
 
-static void held_free(Caller *c, Held *h) {
-        c->held_bytes -= h->bytes;
-        c->server->held_bytes -= h->bytes;
-        sd_bus_message_unref(h->message);
-        g_free(h);
+static void caller_count_held(Caller *c, int64_t bytes) {
+        c->held_bytes += bytes;
+        c->server->held_bytes += bytes;
+        if (c->account)
+                c->account->held_bytes += bytes;
 }
 
-static void asking_free(Asking *a) {
-        polkit_question_cancel(a->question);
-        g_queue_remove(&a->caller->asking, a);
-        sd_bus_message_unref(a->message);
-        g_free(a);
+static void held_free(Caller *c, Held *h) {
+        caller_count_held(c, -(int64_t) h->bytes);
+        sd_bus_message_unref(h->message);
+        g_free(h);
 }
 
 Caller *caller_free(Caller *c) {
@@ -85,8 +77,7 @@ Caller *caller_free(Caller *c) {
         c->client = member_client_free(c->client);
         while ((h = g_queue_pop_head(&c->held)))
                 held_free(c, h);
-        while (c->asking.length > 0)
-                asking_free(g_queue_peek_head(&c->asking));
+        polkit_question_cancel(c->asking);
         if (c->name && c->server->polkit)
                 polkit_forget(c->server->polkit, c->name);
         deferred_cancel(&c->server->later, &c->drain);
@@ -117,10 +108,13 @@ Caller *caller_get(Channel *ch, const char *name) {
 }
 
 void caller_set_credentials(Caller *c, uid_t uid, pid_t pid, int pidfd) {
+        assert(!c->account);
+
         c->uid = uid;
         c->pid = pid;
         c->pidfd = pidfd;
         c->account = account_get(c->server, uid);
+        c->account->held_bytes += c->held_bytes;
 }
 
 static char *join_at(const char *name, const char *host) {
@@ -152,8 +146,6 @@ void caller_resolved(Caller *c, CallerState state) {
 
         c->state = state;
         if (state == CALLER_READY) {
-                if (!c->account)
-                        c->account = account_get(c->server, c->uid);
                 make_identities(c);
                 c->client = member_client_new(c->server->member, &front, c);
         }
@@ -196,15 +188,30 @@ static uint64_t measure(sd_bus_message *m, unsigned depth) {
         return n;
 }
 
-static void caller_enqueue(Caller *c, sd_bus_message *m, Method method) {
+static bool caller_may_hold(const Caller *c, uint64_t bytes) {
         const ServerLimits *l = &c->server->limits;
+
+        return c->held.length < l->calls && c->held_bytes + bytes <= l->bytes &&
+               (!c->account || c->account->held_bytes + bytes <= l->bytes) &&
+               c->server->held_bytes + bytes <= l->bytes * HELD_TOTAL_FACTOR;
+}
+
+static void caller_stop_asking(Caller *c) {
+        if (!c->asking)
+                return;
+        c->asking = polkit_question_cancel(c->asking);
+        caller_release(c);
+}
+
+static void caller_enqueue(Caller *c, sd_bus_message *m, Method method) {
         uint64_t bytes;
         Held *h;
 
         (void) sd_bus_message_rewind(m, true);
-        bytes = 512 + measure(m, DEPTH_MAX);
-        if (c->held.length >= l->calls || c->held_bytes + bytes > l->bytes ||
-            c->server->held_bytes + bytes > l->bytes * HELD_TOTAL_FACTOR) {
+        bytes = HELD_BYTES + measure(m, DEPTH_MAX);
+        if (!caller_may_hold(c, bytes)) {
+                if (c->held.length == 0)
+                        caller_stop_asking(c);  /* that was for this call */
                 reply_refusal(c->channel, m, CONVENE_LIMIT_EXCEEDED,
                               "too many calls wait for an earlier one (Calls= and Bytes= in [Limits] of convened.conf)");
                 return;
@@ -214,8 +221,7 @@ static void caller_enqueue(Caller *c, sd_bus_message *m, Method method) {
         h->message = sd_bus_message_ref(m);
         h->method = method;
         h->bytes = bytes;
-        c->held_bytes += bytes;
-        c->server->held_bytes += bytes;
+        caller_count_held(c, (int64_t) bytes);
         g_queue_push_tail(&c->held, h);
 }
 
@@ -247,8 +253,16 @@ static bool caller_run(Caller *c, sd_bus_message *m, Method method) {
         return false;
 }
 
+Caller *caller_find(Channel *ch, sd_bus_message *m) {
+        const char *sender = sd_bus_message_get_sender(m);
+
+        if (ch->caller)
+                return ch->caller;
+        return sender ? g_hash_table_lookup(ch->callers, sender) : NULL;
+}
+
 int caller_dispatch(Channel *ch, sd_bus_message *m, Method method) {
-        Caller *c = ch->caller;
+        Caller *c = caller_find(ch, m);
 
         if (!c) {
                 const char *sender = sd_bus_message_get_sender(m);
@@ -272,8 +286,13 @@ static void caller_on_drain(void *userdata) {
         while (c->state != CALLER_RESOLVING && c->holds == 0 && c->held.length > 0) {
                 Held *h = g_queue_pop_head(&c->held);
 
+                bool again;
+
                 (void) sd_bus_message_rewind(h->message, true);
-                if (caller_run(c, h->message, h->method)) {
+                c->granted = h->granted;
+                again = caller_run(c, h->message, h->method);
+                c->granted = NULL;
+                if (again) {
                         g_queue_push_head(&c->held, h);
                         break;
                 }
@@ -304,33 +323,33 @@ bool caller_hold_until_answered(Caller *c) {
         return true;
 }
 
-static void asking_on_answer(void *userdata, bool allowed) {
-        g_autoptr(sd_bus_message) m = NULL;
-        Asking *a = userdata;
-        Caller *c = a->caller;
-        Method method = a->method;
-        const char *action = a->action;
-
-        m = sd_bus_message_ref(a->message);
-        a->question = NULL;
-        asking_free(a);
-        if (!allowed) {
-                reply_refusal(c->channel, m, CONVENE_NO_AUTH, "this needs root or polkit's permission %s", action);
-                return;
-        }
-
-        (void) sd_bus_message_rewind(m, true);
-        c->granted = action;
-        if (caller_run(c, m, method))
-                caller_enqueue(c, m, method);
-        c->granted = NULL;
+static void refuse_permission(Caller *c, sd_bus_message *m, const char *action) {
+        reply_refusal(c->channel, m, CONVENE_NO_AUTH, "this needs root or polkit's permission %s", action);
 }
 
-int caller_authorize(Caller *c, sd_bus_message *m, Method method, const char *action) {
-        Asking *a;
+static void caller_on_permission(void *userdata, bool allowed) {
+        Caller *c = userdata;
+        Held *h = g_queue_peek_head(&c->held);
+
+        assert(h);
+
+        c->asking = NULL;
+        if (allowed)
+                h->granted = c->action;
+        else {
+                g_queue_pop_head(&c->held);
+                refuse_permission(c, h->message, c->action);
+                held_free(c, h);
+        }
+        caller_release(c);
+}
+
+int caller_authorize(Caller *c, sd_bus_message *m, const char *action) {
         int r;
 
-        if (c->privileged || c->granted == action)
+        assert(!c->asking);
+
+        if (c->privileged || (c->granted && g_str_equal(c->granted, action)))
                 return 1;
         if (!c->name || !c->server->polkit) {
                 reply_refusal(c->channel, m, CONVENE_NO_AUTH,
@@ -339,24 +358,18 @@ int caller_authorize(Caller *c, sd_bus_message *m, Method method, const char *ac
                 return 0;
         }
 
-        a = g_new0(Asking, 1);
-        a->caller = c;
-        a->message = sd_bus_message_ref(m);
-        a->method = method;
-        a->action = action;
-        g_queue_push_tail(&c->asking, a);
         r = polkit_check(c->server->polkit, c->name, action,
-                         sd_bus_message_get_allow_interactive_authorization(m) > 0, asking_on_answer, a, &a->question);
-        if (r == -EINPROGRESS)
-                return r;
-
-        a->question = NULL;
-        asking_free(a);
+                         sd_bus_message_get_allow_interactive_authorization(m) > 0, caller_on_permission, c, &c->asking);
         if (r > 0)
                 return 1;
+        if (r == -EINPROGRESS) {
+                c->action = action;
+                caller_hold(c);
+                return METHOD_HOLD;
+        }
         if (r == -EBUSY)
                 reply_refusal(c->channel, m, CONVENE_LIMIT_EXCEEDED, "too many questions to polkit are open; try again");
         else
-                reply_refusal(c->channel, m, CONVENE_NO_AUTH, "this needs root or polkit's permission %s", action);
+                refuse_permission(c, m, action);
         return 0;
 }

@@ -6,8 +6,8 @@
  *
  * Somebody who calls: one unique name of the broker, or one connection of the local socket.  Who that is (uid, unit) is found
  * out at the first call, without blocking; calls wait, in order, until it is known.  They also wait while a
- * call of the same caller needs something else first (METHOD_HOLD), so that a caller's calls take effect in the order
- * in which they were made.  Only a call that polkit must allow is overtaken while polkit thinks.
+ * call of the same caller needs something else first (METHOD_HOLD), polkit's permission for one, so that a caller's calls take
+ * effect in the order in which they were made.
  */
 
 #include "dbus/server/account.h"
@@ -38,7 +38,7 @@ struct Caller {
         CallerState state;
         uid_t uid;
         pid_t pid;
-        int pidfd;                      /* local socket, if the kernel has it; -1 */
+        int pidfd;                      /* -1: nobody knows it */
         char *unit;                     /* NULL: none known */
         sd_id128_t invocation;
         Account *account;
@@ -58,7 +58,8 @@ struct Caller {
         GQueue held;                    /* Held* */
         uint64_t held_bytes;
         Deferred drain;
-        GQueue asking;                  /* Asking*: calls that wait for polkit */
+        PolkitQuestion *asking;         /* one of the holds: the first call held needs polkit's permission */
+        const char *action;             /* ... for this; static */
         const char *granted;            /* the polkit action granted to the method that runs now */
 
         struct Call *calls;             /* unanswered, through `client` */
@@ -88,7 +89,9 @@ Caller *caller_new(Channel *ch, const char *name);
 Caller *caller_free(Caller *c);
 /* The caller of that unique name, new if need be. */
 Caller *caller_get(Channel *ch, const char *name);
-/* From the local socket, before the first call. */
+/* The one who sent this; NULL: it has not called before. */
+Caller *caller_find(Channel *ch, sd_bus_message *m);
+/* Once: from the local socket before the first call, from the broker when it has told.  Takes the descriptor. */
 void caller_set_credentials(Caller *c, uid_t uid, pid_t pid, int pidfd);
 
 void caller_hold(Caller *c);
@@ -99,9 +102,9 @@ static inline bool caller_is_held(const Caller *c) {
         return c->holds > 0 || c->held.length > 0;
 }
 
-/* May the caller do what `action` of polkit stands for?  1: yes; 0: no, and the call has been answered so; -EINPROGRESS: `method` runs
- * again when polkit has said yes. */
-int caller_authorize(Caller *c, sd_bus_message *m, Method method, const char *action);
+/* May the caller do what `action` of polkit stands for?  1: yes; 0: no, and the call has been answered so; METHOD_HOLD: polkit
+ * is asked. */
+int caller_authorize(Caller *c, sd_bus_message *m, const char *action);
 
 #define ACTION_ADMIN "org.convene1.admin"
 #define ACTION_BIND "org.convene1.bind"

@@ -7,11 +7,11 @@
 #include "dbus/server/connection.h"
 
 #include <assert.h>
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/base/limits.h"
@@ -27,15 +27,11 @@
 #define STALL_USEC (UINT64_C(30) * 1000 * 1000) /* too much unread for so long: closed */
 #define OUTPUT_PAUSE_BYTES (LIMIT_OUTPUT_BYTES / 4)
 #define UNKNOWN_MESSAGE_BYTES (32 * 1024)       /* sd-bus's own answers: introspection, properties */
-#define FRAME_BYTES_MAX (2 * LIMIT_REQUEST_BYTES)       /* the largest request, with room for how D-Bus writes it */
-#define FRAME_HEADER_BYTES 16
-#define PEEK_BYTES 2048
 
 void connection_doom(Connection *n) {
         if (n->doomed)
                 return;
         n->doomed = true;
-        /* At once: sd-bus may have closed the descriptor, and the next one accepted may get its number. */
         n->io = sd_event_source_disable_unref(n->io);
         deferred_schedule(&n->channel.server->later, &n->close);
 }
@@ -126,51 +122,6 @@ static bool connection_may_read(const Connection *n) {
         return !n->doomed && !n->paused && !caller_is_held(n->channel.caller);
 }
 
-/* A message's size from the beginning of its header; 0 if that is none. */
-static uint64_t frame_size(const uint8_t *header) {
-        uint32_t body, fields;
-
-        memcpy(&body, header + 4, 4);
-        memcpy(&fields, header + 12, 4);
-        if (header[0] == 'l') {
-                body = le32toh(body);
-                fields = le32toh(fields);
-        } else if (header[0] == 'B') {
-                body = be32toh(body);
-                fields = be32toh(fields);
-        } else
-                return 0;
-        return FRAME_HEADER_BYTES + (((uint64_t) fields + 7) & ~UINT64_C(7)) + body;
-}
-
-/*
- * sd-bus takes messages of up to 128 MiB and reads on for as long as something comes.  It reads exactly one message, though, and
- * stands between two after each it has given out: there we look at what comes next, before it does.
- * 1: the next message may be read; 0: nothing of it is there, or not enough to tell; negative errno: hang up.
- */
-static int frames_look(Connection *n) {
-        uint8_t ahead[PEEK_BYTES];
-        uint64_t at = 0;
-        ssize_t size;
-
-        if (n->frames > 0)
-                return 1;
-        size = recv(n->fd, ahead, sizeof(ahead), MSG_PEEK | MSG_DONTWAIT);
-        if (size < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        if (size == 0)
-                return -ECONNRESET;
-        while (at + FRAME_HEADER_BYTES <= (uint64_t) size) {
-                uint64_t frame = frame_size(ahead + at);
-
-                if (frame == 0 || frame > FRAME_BYTES_MAX)
-                        return -EMSGSIZE;
-                n->frames++;
-                at += frame;
-        }
-        return n->frames > 0;
-}
-
 static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Connection *n = userdata;
 
@@ -178,48 +129,54 @@ static int on_message(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         return 0;
 }
 
-/* One step of sd-bus: it writes, or reads some or all of a message and has it answered. */
+/* One step of sd-bus: it writes, or takes some or all of a message from the feed and has it answered. */
 static int connection_turn(Connection *n) {
         uint64_t before = n->messages;
         int r;
 
         r = sd_bus_process(n->channel.bus, NULL);
-        n->frames -= MIN(n->frames, n->messages - before);
-        if (r >= 0)
-                output_update(n, 0);
-        return r;
+        if (r < 0)
+                return r;
+        feed_take(&n->feed, n->messages - before);
+        output_update(n, 0);
+        return r == 0 ? feed_drained(&n->feed) : 0;
+}
+
+static void connection_fail(Connection *n, int error) {
+        if (error == -EMSGSIZE || error == -EBADMSG)
+                connection_cut(n);
+        else
+                connection_doom(n);
 }
 
 static void connection_process(Connection *n) {
         unsigned turns = 0;
-        int r = 1;
+        int r;
 
-        while (r > 0 && connection_may_read(n) && turns++ < MESSAGES_PER_TURN) {
-                r = frames_look(n);
-                if (r > 0)
+        while (connection_may_read(n)) {
+                if (turns++ == MESSAGES_PER_TURN) {
+                        deferred_schedule(&n->channel.server->later, &n->more);
+                        return;
+                }
+                if (feed_is_empty(&n->feed)) {
+                        r = feed_fill(&n->feed, n->fd);
+                        if (r == 0)
+                                return;
+                } else
                         r = connection_turn(n);
+                if (r < 0)
+                        connection_fail(n, r);
         }
-        if (r == -EMSGSIZE)
-                connection_cut(n);
-        else if (r < 0)
-                connection_doom(n);
-        else if (r > 0 && connection_may_read(n))
-                deferred_schedule(&n->channel.server->later, &n->more);
 }
 
-/* Writes what waits.  Should there be no room for any of it, sd-bus reads instead, so the next message is looked at before. */
+/* Writes what waits.  Should there be no room for any of it, sd-bus reads instead, which is of the feed. */
 static void connection_flush(Connection *n) {
         uint64_t before = n->unread.length;
         int r;
 
-        r = frames_look(n);
-        if (r == -EMSGSIZE) {
-                connection_cut(n);
-                return;
-        }
         r = connection_turn(n);
         if (r < 0)
-                connection_doom(n);
+                connection_fail(n, r);
         else if (n->paused && n->unread.length < before)
                 timer_start(n, STALL_USEC);
 }
@@ -252,11 +209,11 @@ void connection_free(Connection *n) {
         if (n->channel.bus) {
                 sd_bus_close(n->channel.bus);
                 channel_done(&n->channel);
-        } else {
-                close(n->fd);
-                if (n->pidfd >= 0)
-                        close(n->pidfd);
         }
+        feed_done(&n->feed);
+        close(n->fd);
+        if (n->pidfd >= 0)
+                close(n->pidfd);
         g_queue_clear(&n->unread);
         g_queue_unlink(&s->connections, &n->link);
         n->account->connections--;
@@ -269,7 +226,7 @@ static void connection_on_close(void *userdata) {
 }
 
 /* sd-bus insists on a handshake of its own: it has one with us. */
-static int bus_start(sd_bus *bus, int fd, bool fds) {
+static int bus_shake_hands(sd_bus *bus, int fd, bool fds) {
         static const char with_fds[] = "\0AUTH EXTERNAL\r\nDATA\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n";
         static const char without[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
         const char *text = fds ? with_fds : without;
@@ -287,33 +244,59 @@ static int bus_start(sd_bus *bus, int fd, bool fds) {
         return r;
 }
 
-/* Gives sd-bus a pair of sockets to shake hands on, and then puts the peer's in the place of its own. */
-static int bus_new(const Connection *n, sd_bus **ret) {
+/* `fds`, for input and output, become the bus's. */
+static int bus_start(const Connection *n, const int *fds, int peer, sd_bus **ret) {
         sd_bus *bus = NULL;
-        int pair[2], r;
+        int r;
 
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
-                return -errno;
         r = sd_bus_new(&bus);
-        if (r >= 0)
-                r = sd_bus_set_fd(bus, pair[0], pair[0]);
-        if (r < 0)
-                close(pair[0]);
-        if (r >= 0)
-                r = sd_bus_set_server(bus, true, n->handshake.server);
+        if (r < 0 || (r = sd_bus_set_fd(bus, fds[0], fds[1])) < 0) {
+                sd_bus_unref(bus);
+                close(fds[0]);
+                close(fds[1]);
+                return r;
+        }
+        r = sd_bus_set_server(bus, true, n->handshake.server);
         if (r >= 0)
                 r = sd_bus_negotiate_fds(bus, n->handshake.fds);
         if (r >= 0)
-                r = bus_start(bus, pair[1], n->handshake.fds);
-        if (r >= 0 && dup3(n->fd, pair[0], O_CLOEXEC) < 0)
-                r = -errno;
-        close(pair[1]);
+                r = bus_shake_hands(bus, peer, n->handshake.fds);
         if (r < 0) {
                 sd_bus_close_unref(bus);
                 return r;
         }
         *ret = bus;
-        return pair[0];
+        return 0;
+}
+
+/* Gives sd-bus a pair of sockets to shake hands on; then its input becomes the feed, and its output the peer's socket. */
+static int bus_new(Connection *n, sd_bus **ret) {
+        int pair[2], fds[2], feed, r;
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+                return -errno;
+        fds[0] = pair[0];
+        fds[1] = fcntl(pair[0], F_DUPFD_CLOEXEC, 0);
+        if (fds[1] < 0) {
+                r = -errno;
+                close(pair[0]);
+                close(pair[1]);
+                return r;
+        }
+        r = bus_start(n, fds, pair[1], ret);
+        close(pair[1]);
+        if (r < 0)
+                return r;
+
+        r = feed_open(&n->feed, &feed);
+        if (r >= 0) {
+                if (dup3(feed, fds[0], O_CLOEXEC) < 0 || dup3(n->fd, fds[1], O_CLOEXEC) < 0)
+                        r = -errno;
+                close(feed);
+        }
+        if (r < 0)
+                sd_bus_close_unref(*ret);
+        return r;
 }
 
 static int publish(Connection *n) {
@@ -332,29 +315,21 @@ static int publish(Connection *n) {
         return channel_publish(&n->channel);
 }
 
-static int connection_on_io(sd_event_source *source, int fd, uint32_t events, void *userdata);
-
 /* From here on the peer speaks to sd-bus. */
 static int connection_begin(Connection *n) {
-        Server *s = n->channel.server;
         sd_bus *bus = NULL;
         int r;
 
         r = bus_new(n, &bus);
         if (r < 0)
                 return r;
-        n->io = sd_event_source_disable_unref(n->io);
-        close(n->fd);
-        n->fd = r;
-        channel_init(&n->channel, s, bus, n);
+        channel_init(&n->channel, n->channel.server, bus, n);
         sd_bus_unref(bus);
         n->channel.caller = caller_new(&n->channel, NULL);
         caller_set_credentials(n->channel.caller, n->account->uid, n->pid, n->pidfd);
         n->pidfd = -1;
         timer_stop(n);
-        n->events = EPOLLET | EPOLLIN;
-        r = sd_event_add_io(s->event, &n->io, n->fd, n->events, connection_on_io, n);
-        return r < 0 ? r : publish(n);
+        return publish(n);
 }
 
 static void connection_shake_hands(Connection *n) {
@@ -400,18 +375,28 @@ static int connection_start(Connection *n) {
         return sd_event_add_time_relative(s->event, &n->timer, CLOCK_BOOTTIME, HANDSHAKE_USEC, 0, on_timer, n);
 }
 
+/* A descriptor of the process that connected.  Kernels before 6.5 do not say; then it is made from the pid at once, so that only a
+ * pid that changed hands since it connected, a moment ago, is mistaken. */
+static int peer_pidfd(int fd, pid_t pid) {
+        socklen_t size = sizeof(int);
+        int pidfd;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
+                pidfd = pid > 0 ? (int) syscall(SYS_pidfd_open, pid, 0) : -1;
+        return pidfd;
+}
+
 void connection_new(Server *s, int fd, const struct ucred *peer) {
         Connection *n = g_new0(Connection, 1);
-        socklen_t size = sizeof(n->pidfd);
 
         n->channel.server = s;
         n->channel.connection = n;
         n->account = account_get(s, peer->uid);
         n->account->connections++;
         n->pid = peer->pid;
-        if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &n->pidfd, &size) < 0)
-                n->pidfd = -1;
+        n->pidfd = peer_pidfd(fd, peer->pid);
         n->fd = fd;
+        n->feed = FEED_INIT;
         n->number = ++s->next_connection;
         n->handshake = (Handshake) { .fd = fd, .uid = peer->uid, .server = s->socket_id };
         n->link.data = n;

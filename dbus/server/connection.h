@@ -15,6 +15,7 @@
 #include "dbus/server/account.h"
 #include "dbus/server/channel.h"
 #include "dbus/server/deferred.h"
+#include "dbus/server/feed.h"
 #include "dbus/server/handshake.h"
 
 struct Connection {
@@ -22,7 +23,7 @@ struct Connection {
         Account *account;
         pid_t pid;
         int pidfd;                      /* -1: the kernel does not give one */
-        int fd;                         /* ours until the handshake is done, then sd-bus's */
+        int fd;                         /* sd-bus has a copy to write to */
         uint64_t number;
         Handshake handshake;
         sd_event_source *io, *timer;
@@ -32,7 +33,7 @@ struct Connection {
         bool doomed;                    /* about to be closed */
 
         /* input */
-        unsigned frames;                /* messages ahead whose size was looked at */
+        Feed feed;
         uint64_t messages;              /* that sd-bus has given out */
         Deferred more, close;
 

@@ -218,7 +218,7 @@ int method_create(Caller *c, sd_bus_message *m) {
                 return METHOD_DONE;
         }
 
-        k = call_identify(c, m, method_create, &o, &r);
+        k = call_identify(c, m, &o, &r);
         if (k <= 0)
                 return k;
         if (create_mode_is_ephemeral(r.mode) && r.session == 0) {

@@ -277,7 +277,7 @@ static int run_multi(Multi *multi) {
         k = call_read_options(c, m, OPTIONS_UPDATE, &o);
         if (k <= 0)
                 return k;
-        k = call_identify(c, m, method_multi, &o, &r);
+        k = call_identify(c, m, &o, &r);
         if (k <= 0)
                 return k;
         if (multi->ephemeral && r.session == 0) {
@@ -342,7 +342,7 @@ int method_multi_read(Caller *c, sd_bus_message *m) {
         k = call_read_options(c, m, OPTIONS_READ, &o);
         if (k <= 0)
                 return k;
-        k = call_identify(c, m, method_multi_read, &o, &r);
+        k = call_identify(c, m, &o, &r);
         if (k <= 0)
                 return k;
         r.operations = (const Request *) (const void *) operations->data;

@@ -48,13 +48,6 @@ int session_object_find(sd_bus *bus, const char *path, const char *interface, vo
         return 1;
 }
 
-static void add_session(const SessionInfo *info, void *userdata) {
-        GPtrArray *nodes = userdata;
-
-        if (nodes->len < ENUMERATED_MAX)
-                g_ptr_array_add(nodes, g_strdup_printf(SESSION_PREFIX "%016" PRIx64, info->id));
-}
-
 /* sd-bus frees the strings with free(), which is what g_malloc() uses. */
 static char **take_nodes(GPtrArray *nodes) {
         g_ptr_array_add(nodes, NULL);
@@ -62,10 +55,14 @@ static char **take_nodes(GPtrArray *nodes) {
 }
 
 int session_object_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error) {
+        Request page = { .op = REQUEST_LIST_SESSIONS, .entries_max = ENUMERATED_MAX };
         Channel *ch = userdata;
         GPtrArray *nodes = g_ptr_array_new();
+        Result result;
 
-        tree_foreach_session(member_get_tree(ch->server->member), add_session, nodes);
+        tree_read(member_tree(ch->server->member), &page, &result);
+        for (uint32_t i = 0; i < result.items_count; i++)
+                g_ptr_array_add(nodes, g_strdup_printf(SESSION_PREFIX "%016" PRIx64, result.sessions[i].id));
         *ret_nodes = take_nodes(nodes);
         return 0;
 }

@@ -4,14 +4,17 @@
  * Caller: who it is
  *
  * uid and pid come from the broker or the socket, never from /proc; the unit from systemd, by pid.  A pid may meanwhile belong to
- * somebody else, so the unit counts only if the caller was still there after systemd answered: the process that called holds its
- * connection open, and a pid is not given out again while its process lives.
+ * somebody else, so the unit counts only if the caller was still there after systemd answered: a pid is not given out again while
+ * its process lives, which a descriptor of the process shows.  A broker too old to have one (ProcessFD) leaves us with the
+ * unique name: it is gone when the process is, unless the connection was handed to another process.
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 
 #include "dbus/server/caller.h"
+#include "dbus/server/connection.h"
 #include "dbus/server/server-private.h"
 
 #define BROKER_NAME "org.freedesktop.DBus"
@@ -35,13 +38,14 @@ static int on_still_there(sd_bus_message *m, void *userdata, sd_bus_error *error
         return 1;
 }
 
+/* As far as descriptors show it: poll() passes over those that are -1. */
 static bool process_is_there(const Caller *c) {
-        struct pollfd p = { .fd = c->pidfd, .events = POLLIN };
+        struct pollfd p[] = {
+                { .fd = c->pidfd, .events = POLLIN },
+                { .fd = c->channel->connection ? c->channel->connection->fd : -1, .events = POLLRDHUP },
+        };
 
-        if (c->pidfd >= 0)
-                return poll(&p, 1, 0) == 0;
-        p = (struct pollfd) { .fd = sd_bus_get_fd(c->channel->bus), .events = POLLRDHUP };
-        return p.fd >= 0 && poll(&p, 1, 0) == 0;
+        return poll(p, G_N_ELEMENTS(p), 0) == 0;
 }
 
 static void on_unit(void *userdata, int error, const UnitFacts *facts) {
@@ -53,9 +57,9 @@ static void on_unit(void *userdata, int error, const UnitFacts *facts) {
                 c->invocation = facts->invocation;
         }
 
+        if (!process_is_there(c))
+                g_clear_pointer(&c->unit, g_free);
         if (!c->name) {
-                if (!process_is_there(c))
-                        g_clear_pointer(&c->unit, g_free);
                 caller_resolved(c, CALLER_READY);
                 return;
         }
@@ -74,10 +78,11 @@ static void resolve_unit(Caller *c) {
                 caller_resolved(c, CALLER_READY);
 }
 
-static int read_credentials(sd_bus_message *m, uid_t *ret_uid, pid_t *ret_pid) {
+/* *ret_pidfd: the message's own, -1 if the broker does not know it. */
+static int read_credentials(sd_bus_message *m, uid_t *ret_uid, pid_t *ret_pid, int *ret_pidfd) {
         const char *key;
         uint32_t uid = UINT32_MAX, pid = 0;
-        int r;
+        int r, pidfd = -1;
 
         r = sd_bus_message_enter_container(m, 'a', "{sv}");
         if (r < 0)
@@ -90,6 +95,8 @@ static int read_credentials(sd_bus_message *m, uid_t *ret_uid, pid_t *ret_pid) {
                         r = sd_bus_message_read(m, "v", "u", &uid);
                 else if (g_str_equal(key, "ProcessID"))
                         r = sd_bus_message_read(m, "v", "u", &pid);
+                else if (g_str_equal(key, "ProcessFD"))
+                        r = sd_bus_message_read(m, "v", "h", &pidfd);
                 else
                         r = sd_bus_message_skip(m, "v");
                 if (r < 0)
@@ -104,11 +111,15 @@ static int read_credentials(sd_bus_message *m, uid_t *ret_uid, pid_t *ret_pid) {
                 return -ENODATA;
         *ret_uid = uid;
         *ret_pid = pid <= INT32_MAX ? (pid_t) pid : 0;
+        *ret_pidfd = pidfd;
         return 0;
 }
 
 static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Caller *c = userdata;
+        pid_t pid;
+        uid_t uid;
+        int pidfd;
 
         c->question = sd_bus_slot_unref(c->question);
         /* It left before the broker was asked; its end may have been announced before we knew it. */
@@ -116,10 +127,12 @@ static int on_credentials(sd_bus_message *m, void *userdata, sd_bus_error *error
                 caller_gone(c);
                 return 1;
         }
-        if (sd_bus_message_is_method_error(m, NULL) || read_credentials(m, &c->uid, &c->pid) < 0)
+        if (sd_bus_message_is_method_error(m, NULL) || read_credentials(m, &uid, &pid, &pidfd) < 0) {
                 caller_resolved(c, CALLER_REFUSED);
-        else
-                resolve_unit(c);
+                return 1;
+        }
+        caller_set_credentials(c, uid, pid, pidfd < 0 ? -1 : fcntl(pidfd, F_DUPFD_CLOEXEC, 3));
+        resolve_unit(c);
         return 1;
 }
 

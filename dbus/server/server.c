@@ -156,6 +156,14 @@ void server_set_limits(Server *s, const ServerLimits *limits) {
         s->limits = *limits;
 }
 
+void server_set_timeouts(Server *s, uint32_t min_msec, uint32_t max_msec, uint32_t default_msec) {
+        assert(min_msec <= default_msec && default_msec <= max_msec);
+
+        s->timeout_min_msec = min_msec;
+        s->timeout_max_msec = max_msec;
+        s->timeout_default_msec = default_msec;
+}
+
 /*
  * The broker
  */

@@ -24,6 +24,17 @@ typedef struct ServerLimits {
         uint64_t bytes;
 } ServerLimits;
 
+/* Another member, as this one sees it. */
+typedef struct ServerPeer {
+        bool connected;
+        uint64_t since_usec;            /* CLOCK_BOOTTIME: connected, or not, since then; 0: never */
+        const char *error;              /* why the last connection ended; NULL: none; borrowed until the loop goes on */
+        bool known;                     /* this member leads, so the following is known: */
+        bool synced;
+        uint64_t acked;                 /* index that is durable there */
+        uint64_t heard_usec;            /* CLOCK_BOOTTIME */
+} ServerPeer;
+
 /* What main knows and the bus shows; all called on the event loop. */
 typedef struct ServerAgent {
         /* Adds the agent's own numbers to Statistics.Get. */
@@ -39,6 +50,11 @@ typedef struct ServerAgent {
                           void *sink);
         /* A user has reached a limit (its key in convened.conf and its value); at most once a minute and user.  May be NULL. */
         void (*limit_reached)(void *userdata, uid_t uid, const char *key, uint64_t value);
+        /* Makes a token with which one host may join; `done` is called once, with the token or with why there is none. */
+        void (*token)(void *userdata, uint64_t lifetime_msec,
+                      void (*done)(void *sink, const char *token, const char *error), void *sink);
+        /* What is known of another member. */
+        void (*peer)(void *userdata, uint32_t sid, ServerPeer *ret);
         void *userdata;
 } ServerAgent;
 
@@ -52,7 +68,9 @@ typedef struct ServerOptions {
 Server *server_new(sd_event *event, Member *member, Units *units, Polkit *polkit, FdStore *fds,
                    const ServerOptions *options, const ServerAgent *agent);
 Server *server_free(Server *s);
-void server_set_limits(Server *s, const ServerLimits *limits);  /* reload */
+/* At a reload.  Sessions that are open keep the timeout they got. */
+void server_set_limits(Server *s, const ServerLimits *limits);
+void server_set_timeouts(Server *s, uint32_t min_msec, uint32_t max_msec, uint32_t default_msec);
 
 /* Serves on the system bus; the name is requested by the caller after the member serves.  NULL: the bus is gone: every
  * caller on it has left.  The server takes its own reference. */

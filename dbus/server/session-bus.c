@@ -17,12 +17,12 @@
 #define CREDENTIAL_BYTES_MAX 512
 
 /* The owner unit: the caller's own run, which was found out when it first called, or somebody else's. */
-static int choose_unit(Caller *c, sd_bus_message *m, Method method, const Options *o, OpenPlan **plan) {
+static int choose_unit(Caller *c, sd_bus_message *m, const Options *o, OpenPlan **plan) {
         OpenPlan *p;
         int k;
 
         if (o->unit && (!c->unit || !g_str_equal(o->unit, c->unit))) {
-                k = caller_authorize(c, m, method, ACTION_BIND);
+                k = caller_authorize(c, m, ACTION_BIND);
                 if (k <= 0)
                         return k;
                 p = open_plan_new(c->server, OWNER_UNIT, o->timeout_msec);
@@ -62,11 +62,11 @@ static int method_open(Caller *c, sd_bus_message *m) {
                 return k;
 
         if (kind == OWNER_UNIT)
-                k = choose_unit(c, m, method_open, &o, &plan);
+                k = choose_unit(c, m, &o, &plan);
         else if (kind == OWNER_HOST)
-                k = caller_authorize(c, m, method_open, ACTION_ADMIN);
+                k = caller_authorize(c, m, ACTION_ADMIN);
         if (k <= 0)
-                return k == -EINPROGRESS ? METHOD_DONE : k;
+                return k;
         if (!plan)
                 plan = open_plan_new(c->server, kind, o.timeout_msec);
         owners_open(c->server, c, m, plan);
@@ -118,6 +118,8 @@ static void on_attached(Call *call, const Result *result) {
                 o = owners_add(s, result->session, info.owner_kind, NULL, call->account);
         owners_forget_claim(o);
         owners_give(o, c);
+        if (c && !o->ending)
+                o->end = false;                 /* its end was refused: it has somebody again */
         if (o->kind == OWNER_CONNECTION) {
                 if (c)
                         owners_keep(o);
@@ -227,7 +229,7 @@ static int method_keep_alive(Caller *c, sd_bus_message *m) {
                 owners_refuse_session(c, m, session);
                 return METHOD_DONE;
         }
-        owners_touch(o);
+        owners_touch(o);                        /* again, if it has waited */
         if (sd_bus_message_new_method_return(m, &reply) >= 0)
                 (void) channel_send(c->channel, reply, 128);
         return METHOD_DONE;
@@ -245,9 +247,9 @@ static int method_close(Caller *c, sd_bus_message *m) {
         if (k <= 0)
                 return k;
         if (!owners_find_of_caller(c, r.target)) {
-                k = caller_authorize(c, m, method_close, ACTION_ADMIN);
+                k = caller_authorize(c, m, ACTION_ADMIN);
                 if (k <= 0)
-                        return k == -EINPROGRESS ? METHOD_DONE : k;
+                        return k;
         }
         return call_submit(c, m, &r, &OPTIONS_INIT, NULL, NULL);
 }
@@ -301,7 +303,23 @@ DEFINE_METHOD(method_open)
 DEFINE_METHOD(method_open_descriptor)
 DEFINE_METHOD(method_attach)
 DEFINE_METHOD(method_authenticate)
-DEFINE_METHOD(method_keep_alive)
+
+/* Being alive does not wait for what the caller asked for before: somebody may have to type a password first. */
+static int bus_method_keep_alive(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Channel *ch = userdata;
+        Caller *c = caller_find(ch, m);
+        OwnedSession *o;
+        uint64_t session;
+
+        if (c && sd_bus_message_read_basic(m, 't', &session) > 0) {
+                o = owners_find_of_caller(c, session);
+                if (o)
+                        owners_touch(o);
+                (void) sd_bus_message_rewind(m, true);
+        }
+        return caller_dispatch(ch, m, method_keep_alive);
+}
+
 DEFINE_METHOD(method_close)
 DEFINE_METHOD(method_list)
 

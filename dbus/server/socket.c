@@ -72,7 +72,7 @@ static int listener_on_io(sd_event_source *source, int listening, uint32_t event
                         close(fd);
                         continue;
                 }
-                /* No method takes a descriptor.  Kernels that do not know how to refuse them: see call_settle(). */
+                /* No method takes a descriptor.  Kernels that do not know how to refuse them: see feed_fill(). */
                 (void) setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
                 connection_new(l->server, fd, &peer);
         }

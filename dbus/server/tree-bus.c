@@ -127,7 +127,7 @@ static void on_exists(Call *call, const Result *result) {
  */
 
 /* What most methods begin with: a path, perhaps more by `format`, and at last the options. */
-static int read_start(Caller *c, sd_bus_message *m, Method method, uint32_t known, Request *r, Options *o) {
+static int read_start(Caller *c, sd_bus_message *m, uint32_t known, Request *r, Options *o) {
         int k;
 
         k = call_read_options(c, m, known, o);
@@ -137,12 +137,11 @@ static int read_start(Caller *c, sd_bus_message *m, Method method, uint32_t know
         r->start_after = o->start_after;
         r->entries_max = o->limit;
         r->want_data = o->want_data;
-        return call_identify(c, m, method, o, r);
+        return call_identify(c, m, o, r);
 }
 
 /* A read of the form (path, options). */
-static int read_path(Caller *c, sd_bus_message *m, Method method, RequestOp op, uint32_t known, CallEncode encode,
-                     CallDone done) {
+static int read_path(Caller *c, sd_bus_message *m, RequestOp op, uint32_t known, CallEncode encode, CallDone done) {
         g_auto(Options) o = OPTIONS_INIT;
         Request r = { .op = op };
         int k;
@@ -150,38 +149,38 @@ static int read_path(Caller *c, sd_bus_message *m, Method method, RequestOp op, 
         k = sd_bus_message_read_basic(m, 's', &r.path);
         if (k < 0)
                 return k;
-        k = read_start(c, m, method, known, &r, &o);
+        k = read_start(c, m, known, &r, &o);
         return k <= 0 ? k : call_submit(c, m, &r, &o, encode, done);
 }
 
 static int method_get(Caller *c, sd_bus_message *m) {
-        return read_path(c, m, method_get, REQUEST_GET_DATA, OPTIONS_READ | OPTION_WATCH, encode_data, NULL);
+        return read_path(c, m, REQUEST_GET_DATA, OPTIONS_READ | OPTION_WATCH, encode_data, NULL);
 }
 
 static int method_exists(Caller *c, sd_bus_message *m) {
-        return read_path(c, m, method_exists, REQUEST_EXISTS, OPTIONS_READ | OPTION_WATCH, encode_exists, on_exists);
+        return read_path(c, m, REQUEST_EXISTS, OPTIONS_READ | OPTION_WATCH, encode_exists, on_exists);
 }
 
 static int method_get_acl(Caller *c, sd_bus_message *m) {
-        return read_path(c, m, method_get_acl, REQUEST_GET_ACL, OPTIONS_READ, encode_acl, NULL);
+        return read_path(c, m, REQUEST_GET_ACL, OPTIONS_READ, encode_acl, NULL);
 }
 
 static int method_get_children(Caller *c, sd_bus_message *m) {
-        return read_path(c, m, method_get_children, REQUEST_GET_CHILDREN,
-                         OPTIONS_READ | OPTION_WATCH | OPTION_START_AFTER | OPTION_LIMIT, encode_children, NULL);
+        return read_path(c, m, REQUEST_GET_CHILDREN, OPTIONS_READ | OPTION_WATCH | OPTION_START_AFTER | OPTION_LIMIT,
+                         encode_children, NULL);
 }
 
 static int method_list(Caller *c, sd_bus_message *m) {
-        return read_path(c, m, method_list, REQUEST_LIST,
-                         OPTIONS_READ | OPTION_START_AFTER | OPTION_LIMIT | OPTION_WANT_DATA, encode_list, NULL);
+        return read_path(c, m, REQUEST_LIST, OPTIONS_READ | OPTION_START_AFTER | OPTION_LIMIT | OPTION_WANT_DATA,
+                         encode_list, NULL);
 }
 
 static int method_count_descendants(Caller *c, sd_bus_message *m) {
-        return read_path(c, m, method_count_descendants, REQUEST_COUNT_DESCENDANTS, OPTIONS_READ, encode_count, NULL);
+        return read_path(c, m, REQUEST_COUNT_DESCENDANTS, OPTIONS_READ, encode_count, NULL);
 }
 
 static int method_delete_recursive(Caller *c, sd_bus_message *m) {
-        return read_path(c, m, method_delete_recursive, REQUEST_DELETE_RECURSIVE, OPTIONS_UPDATE, encode_count, NULL);
+        return read_path(c, m, REQUEST_DELETE_RECURSIVE, OPTIONS_UPDATE, encode_count, NULL);
 }
 
 static int method_set(Caller *c, sd_bus_message *m) {
@@ -199,7 +198,7 @@ static int method_set(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read_basic(m, 'i', &r.version);
         if (k < 0)
                 return k;
-        k = read_start(c, m, method_set, OPTIONS_UPDATE | OPTION_CZXID | OPTION_NULL, &r, &o);
+        k = read_start(c, m, OPTIONS_UPDATE | OPTION_CZXID | OPTION_NULL, &r, &o);
         if (k <= 0 || !take_data(c, m, &o, size, &r))
                 return MIN(k, METHOD_DONE);
         return call_submit(c, m, &r, &o, encode_stat, NULL);
@@ -213,7 +212,7 @@ static int method_delete(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read(m, "si", &r.path, &r.version);
         if (k < 0)
                 return k;
-        k = read_start(c, m, method_delete, OPTIONS_UPDATE | OPTION_CZXID, &r, &o);
+        k = read_start(c, m, OPTIONS_UPDATE | OPTION_CZXID, &r, &o);
         return k <= 0 ? k : call_submit(c, m, &r, &o, encode_nothing, NULL);
 }
 
@@ -233,12 +232,15 @@ static int method_set_acl(Caller *c, sd_bus_message *m) {
         if (k < 0)
                 return k;
         r.acl = (AclEntries) { (const AclEntry *) (const void *) acl->data, acl->len };
-        k = read_start(c, m, method_set_acl, OPTIONS_UPDATE, &r, &o);
+        k = read_start(c, m, OPTIONS_UPDATE, &r, &o);
         return k <= 0 ? k : call_submit(c, m, &r, &o, encode_stat, NULL);
 }
 
-static int encode_names(sd_bus_message *reply, const Result *r) {
-        return names_append(reply, r);
+static int encode_ephemerals(sd_bus_message *reply, const Result *r) {
+        int k, more = r->more;
+
+        k = names_append(reply, r);
+        return k < 0 ? k : sd_bus_message_append_basic(reply, 'b', &more);
 }
 
 /* Without a session option: those of the connection's own session, of which there may be none. */
@@ -250,7 +252,7 @@ static int method_get_ephemerals(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read_basic(m, 's', &r.path);
         if (k < 0)
                 return k;
-        k = read_start(c, m, method_get_ephemerals, OPTION_SESSION | OPTION_LINEARIZABLE, &r, &o);
+        k = read_start(c, m, OPTION_SESSION | OPTION_LINEARIZABLE | OPTION_START_AFTER | OPTION_LIMIT, &r, &o);
         if (k <= 0)
                 return k;
         if (r.session == 0 && c->implicit) {
@@ -262,11 +264,11 @@ static int method_get_ephemerals(Caller *c, sd_bus_message *m) {
                 if (caller_hold_until_answered(c))
                         return METHOD_HOLD;     /* an answer stays behind the answers before it */
                 if (sd_bus_message_new_method_return(m, &reply) >= 0 &&
-                    names_append(reply, &(Result) { 0 }) >= 0)
+                    encode_ephemerals(reply, &(Result) { 0 }) >= 0)
                         (void) channel_send(c->channel, reply, 128);
                 return METHOD_DONE;
         }
-        return call_submit(c, m, &r, &o, encode_names, NULL);
+        return call_submit(c, m, &r, &o, encode_ephemerals, NULL);
 }
 
 static int method_sync(Caller *c, sd_bus_message *m) {
@@ -274,7 +276,7 @@ static int method_sync(Caller *c, sd_bus_message *m) {
         Request r = { .op = REQUEST_SYNC, .path = "/" };
         int k;
 
-        k = read_start(c, m, method_sync, OPTION_SESSION, &r, &o);
+        k = read_start(c, m, OPTION_SESSION, &r, &o);
         return k <= 0 ? k : call_submit(c, m, &r, &o, encode_zxid, NULL);
 }
 
@@ -283,7 +285,7 @@ static int method_who_am_i(Caller *c, sd_bus_message *m) {
         Request r = { .op = REQUEST_WHO_AM_I };
         int k;
 
-        k = read_start(c, m, method_who_am_i, OPTIONS_READ, &r, &o);
+        k = read_start(c, m, OPTIONS_READ, &r, &o);
         return k <= 0 ? k : call_submit(c, m, &r, &o, encode_identities, NULL);
 }
 
@@ -352,7 +354,7 @@ const sd_bus_vtable tree_vtable[] = {
                                 bus_method_count_descendants, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetEphemerals",
                                 SD_BUS_ARGS("s", prefix, "a{sv}", options),
-                                SD_BUS_RESULT("as", paths),
+                                SD_BUS_RESULT("as", paths, "b", more),
                                 bus_method_get_ephemerals, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Multi",
                                 SD_BUS_ARGS("a(ssa{sv})", operations, "a{sv}", options),

@@ -75,7 +75,7 @@ static int method_watch(Caller *c, sd_bus_message *m) {
                 return k;
         if (!number_is_valid(c, m, number) || !kind_is_known(c, m, word, false, &kind, &exist))
                 return METHOD_DONE;
-        k = call_identify(c, m, method_watch, &o, &who);
+        k = call_identify(c, m, &o, &who);
         if (k <= 0 || !has_room(c, m, 1))
                 return k <= 0 ? k : METHOD_DONE;
         /* Behind one's own updates, so that the watch sees none of them. */
@@ -176,7 +176,7 @@ static int method_set_watches(Caller *c, sd_bus_message *m) {
                 return k;
         if (!number_is_valid(c, m, number) || !kind_is_known(c, m, word, true, &kind, &exist))
                 return METHOD_DONE;
-        k = call_identify(c, m, method_set_watches, &o, &who);
+        k = call_identify(c, m, &o, &who);
         if (k <= 0 || !has_room(c, m, paths->len))
                 return k <= 0 ? k : METHOD_DONE;
         if (caller_hold_until_answered(c))

@@ -37,6 +37,7 @@ typedef struct UnsyncedWrite {
 typedef enum NameChange {
         NAME_CREATED,
         NAME_RENAMED,
+        NAME_REPLACED,
         NAME_REMOVED,
 } NameChange;
 
@@ -44,6 +45,7 @@ typedef struct UnsyncedName {
         NameChange change;
         ino_t directory;
         char *path, *from;              /* owned */
+        char *replaced;                 /* REPLACED: where the old file is kept; owned */
 } UnsyncedName;
 
 static struct {
@@ -137,6 +139,11 @@ static void undo_name(const UnsyncedName *n) {
         case NAME_RENAMED:
         case NAME_REMOVED:
                 g_assert_cmpint(rename(n->path, n->from), ==, 0);
+                return;
+
+        case NAME_REPLACED:
+                g_assert_cmpint(rename(n->path, n->from), ==, 0);
+                g_assert_cmpint(rename(n->replaced, n->path), ==, 0);
                 return;
         }
 }
@@ -331,6 +338,9 @@ static int power_fsync(void *userdata, int fd) {
                         continue;
                 if (n->change == NAME_REMOVED)
                         remove_tree(n->path);
+                if (n->change == NAME_REPLACED)
+                        remove_tree(n->replaced);
+                g_free(n->replaced);
                 g_free(n->path);
                 g_free(n->from);
                 g_array_remove_index(power.names, i);
@@ -367,6 +377,27 @@ static int power_rename(void *userdata, int directory_fd, const char *from, cons
         return r;
 }
 
+static char *new_grave(void) {
+        return g_strdup_printf("%s.%s/%d-%u", power.options.directory, GRAVE, (int) getpid(), power.graves++);
+}
+
+static int power_replace(void *userdata, int directory_fd, const char *from, const char *to) {
+        UnsyncedName n = {
+                .change = NAME_REPLACED,
+                .directory = inode_of(directory_fd),
+                .path = path_of(directory_fd, to),
+                .from = path_of(directory_fd, from),
+        };
+        bool crashing = arrive();
+
+        n.replaced = new_grave();
+        g_assert_cmpint(link(n.path, n.replaced), ==, 0);
+        g_assert_cmpint(rename(n.from, n.path), ==, 0);
+        g_array_append_val(power.names, n);
+        leave(crashing);
+        return 0;
+}
+
 static int power_unlinkat(void *userdata, int directory_fd, const char *name, int flags) {
         g_autofree char *path = path_of(directory_fd, name), *grave = NULL;
         bool crashing;
@@ -377,7 +408,7 @@ static int power_unlinkat(void *userdata, int directory_fd, const char *name, in
                 return -1;
         }
         crashing = arrive();
-        grave = g_strdup_printf("%s.%s/%d-%u", power.options.directory, GRAVE, (int) getpid(), power.graves++);
+        grave = new_grave();
         r = rename(path, grave);
         error = errno;
         g_assert_cmpint(r, ==, 0);
@@ -444,6 +475,7 @@ void power_init(const PowerOptions *options, StoreIo *ret_io) {
         ret_io->fsync = power_fsync;
         ret_io->fallocate = power_fallocate;
         ret_io->rename = power_rename;
+        ret_io->replace = power_replace;
         ret_io->unlinkat = power_unlinkat;
         ret_io->mkdirat = power_mkdirat;
         ret_io->commit = power_commit;

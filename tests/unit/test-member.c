@@ -81,10 +81,22 @@ static void on_event(void *userdata, uint64_t watch, WatchEventType type, const 
                                spent ? "!" : "");
 }
 
-static const MemberFront front = { on_reply, on_event };
+static void on_spent(void *userdata, uint64_t watch, const char *path) {
+        g_string_append_printf(((Harness *) userdata)->trace, "w%" PRIu64 "-(%s) ", watch, path);
+}
+
+static const MemberFront front = { .reply = on_reply, .event = on_event, .spent = on_spent };
 
 static void harness_init(Harness *h) {
-        MemberDriver driver = { on_append, on_write_meta, on_role, on_session_ended, on_soft_quota, get_time, h };
+        MemberDriver driver = {
+                .append = on_append,
+                .write_meta = on_write_meta,
+                .role_changed = on_role,
+                .session_ended = on_session_ended,
+                .soft_quota = on_soft_quota,
+                .get_time = get_time,
+                .userdata = h,
+        };
         MemberOptions options = { .zab = { .sid = 1, .name = "h1" } };
 
         *h = (Harness) { .trace = g_string_new(NULL), .now_usec = 1000000, .wall_msec = 5000 };
@@ -295,6 +307,22 @@ static void test_event_needs_read(void) {
         submit(h.a, 3, make("/a/d", "1"), 0, 0);
         durable(&h);
         expect(&h, "1:Ok 2:Ok w5:created(/a/d) 3:Ok ");
+        harness_done(&h);
+}
+
+/* A one-shot watch is spent by what its owner may not see, and who counts watches is told that much. */
+static void test_spent_unseen(void) {
+        Harness h;
+        Request closed = make("/c", "1");
+
+        harness_init(&h);
+        start(&h);
+        closed.acl = (AclEntries) { closed_acl, 1 };
+        g_assert_cmpint(member_watch(h.b, 5, "/c", WATCH_DATA, 0, (Identities) { user, 1 }, 0), ==, CONVENE_OK);
+        submit(h.a, 1, closed, 0, 0);
+        durable(&h);
+        expect(&h, "w5-(/c) 1:Ok ");
+        g_assert_cmpint(member_unwatch(h.b, 5, NULL, 0), ==, CONVENE_NO_WATCHER);
         harness_done(&h);
 }
 
@@ -517,6 +545,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/member/event-before-reply", test_event_before_reply);
         g_test_add_func("/member/watch-with-queued-read", test_watch_with_queued_read);
         g_test_add_func("/member/event-needs-read", test_event_needs_read);
+        g_test_add_func("/member/spent-unseen", test_spent_unseen);
         g_test_add_func("/member/resume", test_resume);
         g_test_add_func("/member/set-watches", test_set_watches);
         g_test_add_func("/member/session-expiry", test_session_expiry);

@@ -36,7 +36,7 @@ static const Request reads[] = {
 
 /* Each op, and each shape of the fields that have several. */
 static const Request samples[] = {
-        { .op = REQUEST_CREATE, .session = 1, .cxid = 9, .path = "/a", .data = (const uint8_t *) "da\0ta",
+        { .op = REQUEST_CREATE, .origin = 3, .number = UINT64_C(0x0123456789abcdef), .session = 1, .cxid = 9, .path = "/a", .data = (const uint8_t *) "da\0ta",
           .data_size = 5,
           .acl = ACL, .mode = CREATE_EPHEMERAL_SEQUENTIAL },
         { .op = REQUEST_CREATE, .caller = CALLER, .path = "/a", .acl = ACL },
@@ -51,7 +51,7 @@ static const Request samples[] = {
         { .op = REQUEST_MULTI, .session = 3, .cxid = 1, .operations = writes,
           .operations_count = G_N_ELEMENTS(writes) },
         { .op = REQUEST_MULTI, .caller = CALLER },
-        { .op = REQUEST_DELETE_RECURSIVE, .caller = CALLER, .path = "/a" },
+        { .op = REQUEST_DELETE_RECURSIVE, .origin = UINT32_MAX, .number = 1, .caller = CALLER, .path = "/a" },
         { .op = REQUEST_REAP, .path = "/c", .czxid = 12 },
         { .op = REQUEST_OPEN_SESSION, .timeout_msec = 10000, .secret_hash = { 1, 2, 3 }, .owner_kind = OWNER_UNIT,
           .owner = "nginx.service 5f3c", .member = 1, .identities = CALLER },
@@ -94,6 +94,8 @@ static void assert_acl(AclEntries a, AclEntries b) {
 /* Every member of Request: what the op does not use is zero in the samples and must be in the decoded one. */
 static void assert_request(const Request *a, const Request *b) {
         g_assert_cmpint(a->op, ==, b->op);
+        g_assert_cmpuint(a->origin, ==, b->origin);
+        g_assert_cmphex(a->number, ==, b->number);
         g_assert_cmphex(a->session, ==, b->session);
         g_assert_cmphex(a->cxid, ==, b->cxid);
         assert_identities(a->caller, b->caller);
@@ -190,7 +192,7 @@ static void test_unused_fields(void) {
         request_encode(&noisy, &w);
         request_encode(&plain, &v);
         g_assert_cmpmem(w.data, w.size, v.data, v.size);
-        g_assert_cmpuint(v.size, ==, 2 + 8 + 4 + 4 + 2 + 1);
+        g_assert_cmpuint(v.size, ==, 2 + 4 + 8 + 8 + 4 + 4 + 2 + 1);
 
         /* NULL strings are empty ones. */
         noisy = (Request) { .op = REQUEST_SYNC };

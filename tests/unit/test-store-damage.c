@@ -432,8 +432,11 @@ static int failing_fdatasync(void *userdata, int fd) {
 static ssize_t failing_pwrite(void *userdata, int fd, const void *buffer, size_t size, off_t offset) {
         Fault *fault = userdata;
 
-        if (g_atomic_int_get(&fault->armed) && g_atomic_int_add(&fault->calls, 1) == 0) {
-                if (fault->error == 0)
+        if (g_atomic_int_get(&fault->armed)) {
+                gint call = g_atomic_int_add(&fault->calls, 1);
+
+                /* A disk that fills up: a short write, and why with the next. */
+                if (fault->error == ENOSPC && call == 0)
                         return pwrite(fd, buffer, size / 2, offset);
                 errno = fault->error;
                 return -1;
@@ -445,7 +448,7 @@ static ssize_t failing_pwrite(void *userdata, int fd, const void *buffer, size_t
 static void test_io_error(void) {
         for (unsigned kind = 0; kind < 3; kind++) {
                 g_auto(Fixture) f = { 0 };
-                Fault fault = { .error = kind == 1 ? EIO : 0 };
+                Fault fault = { .error = kind == 2 ? ENOSPC : EIO };
                 uint64_t told;
 
                 fixture_init(&f, NULL);
@@ -468,10 +471,10 @@ static void test_io_error(void) {
                 store_write_meta(f.store, ++f.io_seq, &fixture_meta);
                 fixture_close(&f);
                 g_assert_cmpuint(f.failed, ==, 1);
-                g_assert_cmpint(f.failed_error, ==, -EIO);
+                g_assert_cmpint(f.failed_error, ==, -fault.error);
                 g_assert_nonnull(strstr(f.failed_what, "log/"));
                 g_assert_cmpuint(f.appended, ==, told);
-                g_assert_cmpint(g_atomic_int_get(&fault.calls), ==, 1);
+                g_assert_cmpint(g_atomic_int_get(&fault.calls), ==, kind == 2 ? 2 : 1);
 
                 f.io = store_io_system;
                 f.io.segment_bytes_min = 8192;

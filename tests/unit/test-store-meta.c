@@ -105,7 +105,7 @@ static void test_meta_values(void) {
         reseal(file, META_SLOT_BYTES);
         g_assert_cmpint(meta_choose(file, sizeof file, &r, &bad), ==, META_BAD);
         file[60] = 9;
-        file[88] = 3;                   /* no such membership */
+        file[88] = 4;                   /* no such membership */
         reseal(file, META_SLOT_BYTES);
         g_assert_cmpint(meta_choose(file, sizeof file, &r, &bad), ==, META_BAD);
         file[88] = 2;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Zab: with one voter, what may happen before what is durable (protocol 2.14), as a trace of effects
+ * Zab: with one voter, what may happen before what is durable (protocol 2.14), as a trace of effects.  Nobody is connected,
+ * so the effects of the mesh and of followers are never called: they are NULL
  */
 
 #include <errno.h>
@@ -55,7 +56,17 @@ static void on_role(void *userdata, ZabRole role, uint32_t epoch, const char *re
         g_string_append_printf(((Harness *) userdata)->trace, "%s(%u) ", names[role], epoch);
 }
 
-static const ZabEffects effects = { on_append, on_write_meta, on_apply, on_read_ready, on_role, NULL };
+static void on_config(void *userdata) {
+}
+
+static const ZabEffects effects = {
+        .append = on_append,
+        .write_meta = on_write_meta,
+        .apply = on_apply,
+        .read_ready = on_read_ready,
+        .role_changed = on_role,
+        .config_changed = on_config,
+};
 
 static void harness_init(Harness *h) {
         ZabOptions o = { .sid = 1, .name = "h1", .prng_seed = 7 };

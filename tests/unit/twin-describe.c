@@ -69,6 +69,7 @@ void describe_request(GString *s, const Request *r) {
         g_string_append(s, describe_op(r->op));
         if (r->session != 0)
                 g_string_append_printf(s, " session=" ZXID_FORMAT " cxid=%" G_GUINT64_FORMAT, r->session, r->cxid);
+        describe_number(s, "origin", r->origin);
         describe_identities(s, "caller", r->caller);
         describe_quoted(s, "path", r->path);
         if (r->op == REQUEST_CREATE || r->op == REQUEST_SET_DATA)

@@ -298,6 +298,8 @@ static void gen_session_and_caller(Generator *g, Request *r) {
                 r->session = s->id;
                 r->cxid = which < 85 ? s->cxid + 1 : which < 90 ? s->cxid + 1 + generator_below(g, 50) :
                         which < 93 ? s->cxid : which < 95 ? s->cxid / 2 : 0;
+                r->origin = generator_below(g, 10) == 0 ? 1 + generator_below(g, 3) : generator_below(g, 2) * s->member;
+                r->number = generator_below(g, 1000);
         } else
                 r->caller = gen_caller(g);
 }

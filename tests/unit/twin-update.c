@@ -623,6 +623,8 @@ static ConveneStatus apply(Twin *t, TwinContext *c, const Request *r, Result *re
         }
         if (r->session != 0 && !s)
                 return CONVENE_SESSION_EXPIRED;
+        if (s && r->origin != 0 && r->origin != s->member)
+                return CONVENE_SESSION_MOVED;
         if (s && r->cxid != 0 && r->cxid <= s->cxid)
                 return CONVENE_BAD_ARGUMENTS;
         if (s && r->caller.count > 0)

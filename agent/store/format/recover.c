@@ -4,35 +4,21 @@
  * Recover
  *
  * scan_log() walks the segments, scan_segment() the records of one, and search() looks past a bad spot for what
- * tells a torn write from a loss.  Bytes are read through a window, so that a record costs no read of its own.
+ * tells a torn write from a loss.
  */
 
 #include "agent/store/format/recover.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <string.h>
 
 #include "agent/store/format/record.h"
 
-#define WINDOW_BYTES (256 * 1024)
-
-/* A stretch of one segment in memory. */
-typedef struct Window {
-        uint8_t *data;                  /* owned */
-        size_t size, allocated;
-        uint64_t offset;
-        unsigned segment;
-} Window;
-
 typedef struct Scan {
         const RecoverOptions *options;
         const RecoverSource *source;
-        Window window;
+        SegmentScan scan;
         ZabPosition at;                 /* the last good entry */
-        unsigned segment;               /* the one being scanned */
-        SegmentHeader header;           /* its header */
-        uint64_t end;                   /* where its bytes end: header.segment_bytes, or earlier if the file is short */
         RecoverResult *result;
 } Scan;
 
@@ -45,86 +31,6 @@ typedef struct Search {
         uint64_t nonzero_end;           /* behind the last eight bytes that are not zero */
 } Search;
 
-/* Points *ret at `size` bytes of the segment.  Returns 1, or 0 if it ends before, or a negative errno. */
-static int window_get(Scan *s, uint64_t offset, size_t size, const uint8_t **ret) {
-        Window *w = &s->window;
-        size_t want = MAX(size, (size_t) WINDOW_BYTES);
-        ssize_t n;
-
-        if (s->end < offset || s->end - offset < size)
-                return 0;
-
-        if (w->segment != s->segment || offset < w->offset || offset + size > w->offset + w->size) {
-                if (w->allocated < want) {
-                        w->data = g_realloc(w->data, want);
-                        w->allocated = want;
-                }
-                w->size = 0;
-                n = s->source->read(s->source->userdata, s->segment, offset, w->data,
-                                    (size_t) MIN((uint64_t) want, s->end - offset));
-                if (n < 0)
-                        return (int) n;
-                w->segment = s->segment;
-                w->offset = offset;
-                w->size = (size_t) n;
-                if ((uint64_t) n < MIN((uint64_t) want, s->end - offset))
-                        s->end = offset + (uint64_t) n;
-                if (w->size < size)
-                        return 0;
-        }
-
-        *ret = w->data + (offset - w->offset);
-        return 1;
-}
-
-static bool continues(const ZabPosition *at, const Record *r) {
-        if (r->type == ZAB_ENTRY_WATERMARK)
-                return r->index == at->index && r->zxid == at->zxid && hash128_equal(r->chain, at->chain) &&
-                       r->durable_hint == r->index;
-        return r->index == at->index + 1 && r->zxid > at->zxid && r->prev_zxid == at->zxid &&
-               r->durable_hint <= at->index;
-}
-
-/* Judges the record at `offset` as the one after `at`.  Returns 1 with the record and, unless it is a watermark, its
- * entry (whose payload the caller owns), 0 if it is not that, or a negative errno. */
-static int read_record(Scan *s, const ZabPosition *at, uint64_t offset, Record *ret_record, ZabEntry *ret_entry) {
-        g_autoptr(GBytes) payload = NULL;
-        const uint8_t *data;
-        ZabEntry entry;
-        Record record;
-        int r;
-
-        r = window_get(s, offset, RECORD_HEADER_BYTES, &data);
-        if (r <= 0)
-                return r;
-        if (!record_decode_header(data, s->header.salt, &record) || !continues(at, &record))
-                return 0;
-        r = window_get(s, offset, record_bytes(record.payload_size), &data);
-        if (r <= 0)
-                return r;
-        if (!record_payload_is_intact(&record, s->header.salt, data + RECORD_HEADER_BYTES))
-                return 0;
-
-        if (record.type != ZAB_ENTRY_WATERMARK) {
-                payload = g_bytes_new(data + RECORD_HEADER_BYTES, record.payload_size);
-                entry = (ZabEntry) {
-                        .index = record.index,
-                        .zxid = record.zxid,
-                        .prev_zxid = record.prev_zxid,
-                        .type = record.type,
-                        .time_msec = record.time_msec,
-                        .payload = payload,
-                };
-                entry.chain = zab_entry_chain(at->chain, &s->options->cluster_id, &entry);
-                if (!hash128_equal(entry.chain, record.chain))
-                        return 0;
-                payload = NULL;
-                *ret_entry = entry;
-        }
-        *ret_record = record;
-        return 1;
-}
-
 /* Whether the record at `offset` lets the scan go on: after the last good entry or, while still below the
  * checkpoint, after that. */
 static int try_resume(Scan *s, uint64_t offset, Search *search) {
@@ -135,7 +41,7 @@ static int try_resume(Scan *s, uint64_t offset, Search *search) {
                 Record record;
                 int r;
 
-                r = read_record(s, from[i], offset, &record, &entry);
+                r = segment_scan_record(&s->scan, from[i], offset, &record, &entry);
                 if (r < 0)
                         return r;
                 g_clear_pointer(&entry.payload, g_bytes_unref);
@@ -158,7 +64,7 @@ static int search(Scan *s, uint64_t offset, Search *ret) {
                 uint64_t word;
                 int r;
 
-                r = window_get(s, offset, sizeof word, &data);
+                r = segment_scan_bytes(&s->scan, offset, sizeof word, &data);
                 if (r < 0)
                         return r;
                 if (r == 0)
@@ -168,10 +74,10 @@ static int search(Scan *s, uint64_t offset, Search *ret) {
                         continue;
                 ret->nonzero_end = offset + sizeof word;
 
-                r = window_get(s, offset, RECORD_HEADER_BYTES, &data);
+                r = segment_scan_bytes(&s->scan, offset, RECORD_HEADER_BYTES, &data);
                 if (r < 0)
                         return r;
-                if (r == 0 || !record_decode_header(data, s->header.salt, &record))
+                if (r == 0 || !record_decode_header(data, s->scan.header.salt, &record))
                         continue;
                 ret->proof = MAX(ret->proof, record.durable_hint);
                 r = try_resume(s, offset, ret);
@@ -185,7 +91,7 @@ static int damaged(Scan *s, uint64_t offset, const char *why) {
         RecoverResult *result = s->result;
 
         result->verdict = RECOVER_DAMAGED;
-        result->segment = s->segment;
+        result->segment = s->scan.segment;
         result->offset = offset;
         result->lost_index = MAX(s->at.index, s->options->checkpoint.index) + 1;
         result->why = why;
@@ -198,14 +104,14 @@ static int judge_tail(Scan *s, uint64_t offset, const Search *found) {
         RecoverResult *result = s->result;
         uint64_t lost = MAX(s->at.index, o->checkpoint.index) + 1;
 
-        if (s->end < s->header.segment_bytes)
+        if (s->scan.end < s->scan.header.segment_bytes)
                 return damaged(s, offset, "the file is shorter than it was made");
         if (MAX(found->proof, o->durable_floor) >= lost)
                 return damaged(s, offset, "a record that was durable is missing or does not match");
-        if (o->newest_segment > s->header.first_index)
+        if (o->newest_segment > s->scan.header.first_index)
                 return damaged(s, offset, "the segment after this one is missing");
 
-        result->segment = s->segment;
+        result->segment = s->scan.segment;
         result->offset = offset;
         result->verdict = found->nonzero_end > offset ? RECOVER_TORN : RECOVER_CLEAN;
         result->torn_bytes = found->nonzero_end - offset;
@@ -238,7 +144,7 @@ static int scan_segment(Scan *s, bool is_last) {
                 Search found;
                 int r;
 
-                r = read_record(s, &s->at, offset, &record, &entry);
+                r = segment_scan_record(&s->scan, &s->at, offset, &record, &entry);
                 if (r < 0)
                         return r;
                 if (r > 0) {
@@ -255,7 +161,7 @@ static int scan_segment(Scan *s, bool is_last) {
                 }
 
                 /* All of it is there: what may follow in this file does not matter. */
-                if (!is_last && s->options->segments[s->segment + 1] == s->at.index + 1)
+                if (!is_last && s->options->segments[s->scan.segment + 1] == s->at.index + 1)
                         return 1;
 
                 r = search(s, offset, &found);
@@ -264,6 +170,8 @@ static int scan_segment(Scan *s, bool is_last) {
                 if (found.resumes) {
                         s->at = found.resume_at;
                         offset = found.resume_offset;
+                        if (s->source->resumed)
+                                s->source->resumed(s->source->userdata, s->scan.segment, offset, &s->at);
                         continue;
                 }
                 if (!is_last)
@@ -272,56 +180,40 @@ static int scan_segment(Scan *s, bool is_last) {
         }
 }
 
-/* Returns 1 if the header of s->segment is good and continues what was read, 0 with the verdict if not. */
-static int scan_header(Scan *s, bool is_first) {
+/* Returns 1 if the header of segment number `segment` is good and continues what was read, 0 with the verdict if not. */
+static int scan_header(Scan *s, unsigned segment, bool is_first) {
         const RecoverOptions *o = s->options;
         const ZabPosition *c = &o->checkpoint;
-        SegmentHeader h = { 0 };
-        const uint8_t *block;
+        SegmentScanVerdict verdict;
+        const SegmentHeader *h = &s->scan.header;
+        const char *why;
         ZabPosition before;
         int r;
 
-        s->end = UINT64_MAX;
-        r = window_get(s, 0, SEGMENT_HEADER_BYTES, &block);
+        r = segment_scan_begin(&s->scan, segment, o->segments[segment], &verdict, &why);
         if (r < 0)
                 return r;
-        if (r == 0)
-                return damaged(s, 0, "the file is shorter than its header");
-
-        switch (segment_header_decode(block, &h)) {
-
-        case SEGMENT_OK:
-                break;
-
-        case SEGMENT_BAD:
-                return damaged(s, 0, "its header is damaged");
-
-        case SEGMENT_NEWER:
+        if (verdict == SEGMENT_SCAN_NEWER) {
                 s->result->verdict = RECOVER_NEWER;
-                s->result->segment = s->segment;
-                s->result->why = "its format is of a later version";
+                s->result->segment = segment;
+                s->result->why = why;
                 return 0;
         }
+        if (verdict == SEGMENT_SCAN_BAD)
+                return damaged(s, 0, why);
 
-        if (memcmp(&h.cluster_id, &o->cluster_id, sizeof h.cluster_id) != 0 ||
-            memcmp(&h.disk_id, &o->disk_id, sizeof h.disk_id) != 0)
-                return damaged(s, 0, "it belongs to another member");
-        if (h.first_index != o->segments[s->segment])
-                return damaged(s, 0, "its name does not match its header");
-
-        before = (ZabPosition) { h.first_index - 1, h.prev_zxid, h.prev_chain };
+        before = segment_scan_before(&s->scan);
         if (is_first)
                 s->at = before;
-        else if (h.number != s->result->number + 1)
+        else if (h->number != s->result->number + 1)
                 return damaged(s, 0, "a segment before it is missing");
         if (before.zxid != s->at.zxid || !hash128_equal(before.chain, s->at.chain))
                 return damaged(s, 0, "it does not continue the segment before it");
         if (before.index == c->index && (before.zxid != c->zxid || !hash128_equal(before.chain, c->chain)))
                 return damaged(s, 0, "it does not continue the checkpoint");
 
-        s->header = s->result->header = h;
-        s->result->number = h.number;
-        s->end = MIN(s->end, h.segment_bytes);
+        s->result->header = *h;
+        s->result->number = h->number;
         return 1;
 }
 
@@ -345,10 +237,10 @@ static int scan_log(Scan *s) {
                 return 0;
         }
 
-        for (s->segment = first - 1; s->segment < o->segments_count; s->segment++) {
-                bool is_last = s->segment + 1 == o->segments_count;
+        for (unsigned segment = first - 1; segment < o->segments_count; segment++) {
+                bool is_last = segment + 1 == o->segments_count;
 
-                r = scan_header(s, s->segment + 1 == first);
+                r = scan_header(s, segment, segment + 1 == first);
                 if (r > 0)
                         r = scan_segment(s, is_last);
                 if (r <= 0)
@@ -363,7 +255,7 @@ int recover_log(const RecoverOptions *options, const RecoverSource *source, Reco
         Scan s = {
                 .options = options,
                 .source = source,
-                .window = { .segment = UINT_MAX },
+                .scan = { .source = source, .cluster_id = options->cluster_id, .disk_id = options->disk_id },
                 .result = &result,
         };
         int r;
@@ -372,7 +264,7 @@ int recover_log(const RecoverOptions *options, const RecoverSource *source, Reco
                 assert(options->segments[i - 1] < options->segments[i]);
 
         r = scan_log(&s);
-        g_free(s.window.data);
+        segment_scan_done(&s.scan);
         if (r < 0)
                 return r;
 

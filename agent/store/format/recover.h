@@ -16,27 +16,13 @@
  * A hole that costs no index costs nothing: if a record further on continues the last good one (what is lost was a
  * watermark), or continues the checkpoint (what is lost is in it), the scan goes on there.
  *
- * The bytes come from a RecoverSource, so the same scan runs on files, in the simulator and under the fuzzer.
+ * The bytes come from a RecoverSource (scan.h), so the same scan runs on files, in the simulator and under the fuzzer.
  *
  * Source: protocol 2.11, 2.12.
  */
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <sys/types.h>
-
-#include "agent/store/format/segment.h"
-#include "agent/zab/entry.h"
-
-typedef struct RecoverSource {
-        /* Copies up to `size` bytes at `offset` of segment number `segment` of the list; fewer only at the file's end.
-         * Returns how many, or a negative errno, which ends the scan. */
-        ssize_t (*read)(void *userdata, unsigned segment, uint64_t offset, void *buffer, size_t size);
-        /* For every entry after the checkpoint, in order; negative ends the scan with that value.  May be NULL. */
-        int (*entry)(void *userdata, const ZabEntry *entry);
-        void *userdata;
-} RecoverSource;
+#include "agent/store/format/scan.h"
+#include "agent/zab/zab.h"
 
 typedef struct RecoverOptions {
         Id128 cluster_id, disk_id;
@@ -69,3 +55,14 @@ typedef struct RecoverResult {
 
 /* Returns 0 with *ret filled, or what `read` or `entry` returned below zero. */
 int recover_log(const RecoverOptions *options, const RecoverSource *source, RecoverResult *ret);
+
+/* What the log still holds before the checkpoint: the entries after `base`, in which these epochs begin. */
+typedef struct RecoverBase {
+        ZabPosition base;
+        GArray *epochs;                 /* ZabEpochStart; owned by the caller */
+} RecoverBase;
+
+/* Walks the segments that begin at or before the checkpoint and finds the longest stretch without damage that leads up to
+ * it; the checkpoint itself if there is none.  Every record is read whole, so that a damaged one is not offered to
+ * another member again after each start.  Returns 0, or what `read` returned below zero. */
+int recover_base(const RecoverOptions *options, const RecoverSource *source, RecoverBase *ret);

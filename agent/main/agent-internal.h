@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the files of the agent share: all parts, and who begins what.
+ */
+
+#include <systemd/sd-event.h>
+
+#include "agent/main/agent.h"
+#include "agent/main/broker.h"
+#include "agent/main/checkpointer.h"
+#include "agent/main/own.h"
+#include "agent/main/presences.h"
+#include "agent/peer/join.h"
+#include "agent/peer/mesh.h"
+#include "agent/store/store.h"
+
+typedef struct Agent {
+        const AgentOptions *options;
+        Conf conf;
+        char *host;
+        sd_event *event;
+        sd_event_source *tick, *apply_turn, *stop_deadline;
+        uint64_t appended_io_seq, applied_io_seq;       /* durable; and handed to the member */
+        Store *store;
+        Member *member;
+        Own *own;                       /* the agent's own requests */
+        Checkpointer *checkpointer;
+        NetKey *key;
+        PeerMesh *mesh;                 /* NULL: alone, and nowhere to be reached */
+        GPtrArray *admissions;          /* who asks to join: admission.c */
+        FdStore *fds;
+        Units *units;
+        Polkit *polkit;
+        Server *server;
+        Presences *presences;
+        Broker *broker;
+        char *broker_problem, *mesh_problem, *join_problem;
+        bool begun;                     /* has served once: fronts are open */
+        bool announced;                 /* READY=1 was sent */
+        bool stopping;                  /* leadership is being handed over before the end */
+        bool self_told;                 /* its own entry in the configuration was looked at */
+        bool space_available;
+        uint64_t started_usec;
+        uint64_t turn_usec_max;         /* longest turn of the event loop */
+} Agent;
+
+uint64_t agent_clock_usec(clockid_t clock);
+void agent_notify_status(Agent *a);
+void agent_end(Agent *a, int exit_status);
+void agent_look(Agent *a);              /* has it begun to serve? */
+
+/* driver.c */
+MemberDriver driver_for_member(Agent *a);
+StoreListener driver_for_store(Agent *a);
+int driver_add_apply_turn(Agent *a);
+
+/* links.c: the mesh */
+int links_open(Agent *a);               /* 0, or an exit status */
+void links_on_config(Agent *a);
+void links_send(Agent *a, uint64_t conn, const PeerMessage *message);
+void links_close(Agent *a, uint64_t conn, const char *reason);
+void links_look(Agent *a);              /* tells the ensemble where this member is and which key it has, if that changed */
+char *links_join_file(const Agent *a);  /* what a join brought; owned by the caller */
+
+/* admission.c: who may join */
+void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request);
+void admission_cancelled(Agent *a, PeerJoin *join);
+void admission_token(void *agent, uint64_t lifetime_msec, void (*done)(void *sink, const char *token, const char *error),
+                     void *sink);
+
+/* founding.c: a store that is blank */
+int founding_key(Agent *a);             /* loads the member's key, or makes it */
+int founding_store(Agent *a);           /* founds an ensemble, or joins one; 0, or an exit status */
+GBytes *founding_config(const Agent *a);
+
+/* view.c */
+ServerAgent view_for_server(Agent *a);

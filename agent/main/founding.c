@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Founding
+ *
+ * What a host without a store does: it founds an ensemble of its own, or joins one with a token.  The token is single-use, so
+ * what the ensemble answers is on the disk before the store says that there is a member.
+ */
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <systemd/sd-daemon.h>
+#include <systemd/sd-id128.h>
+
+#include "agent/base/messages.h"
+#include "agent/main/agent-internal.h"
+#include "agent/main/journal.h"
+
+#define FEATURE_LEVEL 1
+
+int founding_key(Agent *a) {
+        g_autofree char *path = g_build_filename(a->conf.data, "key.pem", NULL);
+        int r;
+
+        r = net_key_load(path, &a->key);
+        if (r == -ENOENT) {
+                a->key = net_key_new();
+                r = a->key ? net_key_save(a->key, path) : -EIO;
+        }
+        if (r == 0)
+                return 0;
+
+        journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "Cannot use the member's key %s: %s", path,
+                r == -EPERM ? "others may read it; make it 0600" :
+                r == -EBADMSG ? "it is no Ed25519 key in PEM; move it away and a new one is made" : strerror(-r));
+        return r == -EPERM || r == -EBADMSG ? AGENT_EXIT_CONFIGURATION : AGENT_EXIT_IO;
+}
+
+static int random_id(Id128 *ret) {
+        sd_id128_t id;
+        int r;
+
+        r = sd_id128_randomize(&id);
+        if (r >= 0)
+                memcpy(ret->bytes, id.bytes, sizeof(id.bytes));
+        return r;
+}
+
+static int create(Agent *a, const ZabMeta *meta) {
+        int r;
+
+        r = store_create(a->store, meta);
+        if (r >= 0)
+                return 0;
+
+        journal(LOG_CRIT, CONVENE_MESSAGE_IO_ERROR, "Cannot make a store in %s: %s", a->conf.data, strerror(-r));
+        return AGENT_EXIT_IO;
+}
+
+static int found(Agent *a) {
+        ZabMeta meta = { .sid = 1, .membership = ZAB_MEMBERSHIP_MEMBER };
+        int r;
+
+        if (random_id(&meta.cluster_id) < 0 || random_id(&meta.disk_id) < 0)
+                return AGENT_EXIT_FAILURE;
+
+        r = create(a, &meta);
+        if (r == 0)
+                journal(LOG_NOTICE, NULL, "The store in %s was blank: founded an ensemble of one", a->conf.data);
+        return r;
+}
+
+GBytes *founding_config(const Agent *a) {
+        const ZabMeta *meta = &store_get_report(a->store)->meta;
+        ZabConfigMember self = {
+                .sid = meta->sid,
+                .disk_id = meta->disk_id,
+                .role = ZAB_MEMBER_VOTER,
+                .name = a->host,
+                .address = a->conf.advertise ?: a->conf.listen ?: "",
+                .pin = net_key_pin(a->key),
+                .pin_size = NET_PIN_BYTES,
+        };
+
+        return zab_config_encode(&self, 1);
+}
+
+/*
+ * Joining
+ */
+
+typedef struct Joining {
+        Agent *agent;
+        ZabMeta meta;
+        bool done;
+        int exit_status;
+} Joining;
+
+static void on_joined(void *userdata, uint32_t sid, GBytes *config) {
+        Joining *j = userdata;
+        g_autofree char *path = links_join_file(j->agent);
+        g_autoptr(GError) error = NULL;
+
+        j->done = true;
+        if (!g_file_set_contents_full(path, g_bytes_get_data(config, NULL), (gssize) g_bytes_get_size(config),
+                                      G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, &error)) {
+                journal(LOG_CRIT, CONVENE_MESSAGE_IO_ERROR, "Cannot write %s: %s", path, error->message);
+                j->exit_status = AGENT_EXIT_IO;
+                return;
+        }
+
+        j->meta.sid = sid;
+        j->meta.membership = ZAB_MEMBERSHIP_JOINING;
+        j->exit_status = create(j->agent, &j->meta);
+        if (j->exit_status == 0)
+                journal(LOG_NOTICE, NULL, "Joined the ensemble as member %u, an observer for now", sid);
+}
+
+static void on_failed(void *userdata, bool refused, const char *text) {
+        Joining *j = userdata;
+
+        j->done = true;
+        j->exit_status = refused ? AGENT_EXIT_CONFIGURATION : AGENT_EXIT_FAILURE;
+        journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "%s: %s", refused ? "The ensemble does not let this host in" :
+                "No member of the ensemble can be reached", text);
+}
+
+static int read_token(const char *path, PeerToken *ret) {
+        g_autofree char *text = NULL;
+        g_autoptr(GError) error = NULL;
+        int r;
+
+        if (!g_file_get_contents(path, &text, NULL, &error)) {
+                journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "Cannot read the token: %s", error->message);
+                return AGENT_EXIT_CONFIGURATION;
+        }
+
+        r = peer_token_parse(g_strstrip(text), ret);
+        if (r == 0)
+                return 0;
+
+        journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "%s: %s", path,
+                r == -EBADMSG ? "the token is mistyped or cut short" :
+                r == -EPROTONOSUPPORT ? "the token is of a later version of convene" :
+                "this is no token; 'convenectl member token' on a member prints one");
+        return AGENT_EXIT_CONFIGURATION;
+}
+
+static int join(Agent *a) {
+        g_auto(PeerToken) token = { 0 };
+        Joining j = { .agent = a };
+        PeerJoinerOptions options = {
+                .name = a->host,
+                .address = a->conf.advertise ?: a->conf.listen ?: "",
+                .feature_level = FEATURE_LEVEL,
+        };
+        PeerJoinerHandler handler = { .joined = on_joined, .failed = on_failed, .userdata = &j };
+        PeerJoiner *joiner;
+        int r;
+
+        r = read_token(a->options->join_file, &token);
+        if (r != 0)
+                return r;
+        if (random_id(&j.meta.disk_id) < 0)
+                return AGENT_EXIT_FAILURE;
+
+        j.meta.cluster_id = token.cluster_id;
+        options.disk_id = j.meta.disk_id;
+        joiner = peer_joiner_new(a->event, a->key, &token, &options, &handler);
+        if (!joiner)
+                return AGENT_EXIT_FAILURE;
+        (void) sd_notify(false, "STATUS=Joining the ensemble of the token");
+        while (!j.done)
+                if (sd_event_run(a->event, UINT64_MAX) < 0 || sd_event_get_state(a->event) == SD_EVENT_FINISHED) {
+                        j.exit_status = AGENT_EXIT_FAILURE;
+                        break;
+                }
+        peer_joiner_free(joiner);
+        return j.exit_status;
+}
+
+int founding_store(Agent *a) {
+        return a->options->join_file ? join(a) : found(a);
+}

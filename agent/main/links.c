@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Links
+ *
+ * The mesh, as the agent uses it: who belongs comes from the configuration, what comes in goes to the member.
+ */
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/messages.h"
+#include "agent/main/agent-internal.h"
+#include "agent/main/journal.h"
+
+#define FEATURE_LEVEL 1
+
+static void on_up(void *userdata, uint64_t conn, uint32_t sid, const Id128 *disk_id) {
+        Agent *a = userdata;
+
+        member_on_peer_up(a->member, conn, sid, disk_id);
+}
+
+static void on_down(void *userdata, uint64_t conn, uint32_t sid, const char *reason) {
+        Agent *a = userdata;
+
+        member_on_peer_down(a->member, conn, sid);
+}
+
+static void on_message(void *userdata, uint64_t conn, uint32_t sid, const PeerMessage *message) {
+        Agent *a = userdata;
+
+        member_on_message(a->member, conn, sid, message);
+        checkpointer_consider(a->checkpointer);         /* a commit may have come with it */
+}
+
+static void on_alarm(void *userdata, int priority, const char *text) {
+        journal(priority, CONVENE_MESSAGE_PEER_REFUSED, "%s", text);
+}
+
+static void on_join(void *userdata, PeerJoin *join, const PeerJoinRequest *request) {
+        admission_ask(userdata, join, request);
+}
+
+static void on_join_cancelled(void *userdata, PeerJoin *join) {
+        admission_cancelled(userdata, join);
+}
+
+char *links_join_file(const Agent *a) {
+        return g_build_filename(a->conf.data, "joined", NULL);
+}
+
+/* One who has joined and not been brought up to date yet knows who belongs from the answer to its token. */
+static void take_directory_from_join(Agent *a) {
+        g_autofree char *path = links_join_file(a), *text = NULL;
+        g_autoptr(GBytes) bytes = NULL;
+        ZabConfig *c;
+        gsize size;
+
+        if (!g_file_get_contents(path, &text, &size, NULL))
+                return;
+
+        bytes = g_bytes_new(text, size);
+        c = zab_checkpoint_config_decode(bytes);
+        if (!c) {
+                journal(LOG_ERR, NULL, "%s is malformed: this member does not know whom to follow; remove the store and join "
+                        "with a new token", path);
+                return;
+        }
+        peer_mesh_set_directory(a->mesh, c->members, c->members_count);
+        zab_config_unref(c);
+}
+
+void links_on_config(Agent *a) {
+        MemberStatus s;
+
+        if (!a->mesh)
+                return;
+
+        member_get_status(a->member, &s);
+        if (s.config || s.pending_config)
+                peer_mesh_set_config(a->mesh, s.config, s.pending_config);
+        else
+                take_directory_from_join(a);
+        if (a->server)
+                server_on_role_changed(a->server);
+}
+
+static void listen_if_told(Agent *a) {
+        NetAddress address;
+        int r;
+
+        if (!a->conf.listen)
+                return;
+
+        r = net_address_parse(a->conf.listen, &address) ? peer_mesh_listen(a->mesh, &address) : -EINVAL;
+        if (r < 0) {
+                g_free(a->mesh_problem);
+                a->mesh_problem = g_strdup_printf("cannot listen for other members on %s: %s", a->conf.listen, strerror(-r));
+                journal(LOG_ERR, NULL, "Cannot listen for other members on %s: %s", a->conf.listen, strerror(-r));
+        }
+}
+
+int links_open(Agent *a) {
+        const ZabMeta *meta = &store_get_report(a->store)->meta;
+        PeerMeshOptions options = {
+                .sid = meta->sid,
+                .cluster_id = meta->cluster_id,
+                .disk_id = meta->disk_id,
+                .name = a->host,
+                .feature_level = FEATURE_LEVEL,
+        };
+        PeerMeshListener listener = {
+                .up = on_up,
+                .down = on_down,
+                .message = on_message,
+                .alarm = on_alarm,
+                .join = on_join,
+                .join_cancelled = on_join_cancelled,
+                .userdata = a,
+        };
+
+        a->mesh = peer_mesh_new(a->event, a->key, &options, &listener);
+        if (!a->mesh) {
+                journal(LOG_CRIT, NULL, "Cannot set up the connections to other members");
+                return AGENT_EXIT_FAILURE;
+        }
+        listen_if_told(a);
+        links_on_config(a);
+        return 0;
+}
+
+void links_send(Agent *a, uint64_t conn, const PeerMessage *message) {
+        (void) peer_mesh_send(a->mesh, conn, message);
+}
+
+void links_close(Agent *a, uint64_t conn, const char *reason) {
+        peer_mesh_close(a->mesh, conn, reason);
+}
+
+static void on_self_told(void *userdata, const Result *result) {
+        Agent *a = userdata;
+
+        if (result->status != CONVENE_OK) {
+                a->self_told = false;           /* a change of leader: once more */
+                return;
+        }
+        journal(LOG_INFO, NULL, "The ensemble knows this member's address and key now");
+}
+
+void links_look(Agent *a) {
+        const char *address = a->conf.advertise ?: a->conf.listen;
+        const ZabConfigMember *self;
+        MemberChange change = { .op = MEMBER_CHANGE_UPDATE };
+        MemberStatus s;
+
+        if (a->self_told || !address)
+                return;
+
+        member_get_status(a->member, &s);
+        self = s.serving && s.config ? zab_config_find(s.config, s.sid) : NULL;
+        if (!self)
+                return;
+
+        a->self_told = true;
+        if (strcmp(self->address, address) == 0 && self->pin_size >= NET_PIN_BYTES &&
+            memcmp(self->pin, net_key_pin(a->key), NET_PIN_BYTES) == 0)
+                return;
+
+        change.member = (ZabConfigMember) {
+                .sid = s.sid,
+                .address = address,
+                .pin = net_key_pin(a->key),
+                .pin_size = NET_PIN_BYTES,
+        };
+        own_change(a->own, &change, on_self_told, a);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * Listener
+ *
+ * Accepts connections, and knows how many of them nobody has vouched for yet: at most so many altogether and so many
+ * from one address.  Those beyond are closed at once.  Hosts that belong here are not kept out by a crowd of others: they
+ * count against their own address alone.
+ *
+ * Without file descriptors it rests for a moment instead of asking the kernel over and over.
+ *
+ * Source: reliability 3, rows 27 and 28.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <systemd/sd-event.h>
+
+#include "agent/net/address.h"
+
+typedef struct NetListener NetListener;
+
+/* A place among those not yet known.  Given back when the connection is authenticated or gone; it may outlive the listener. */
+typedef struct NetAdmission NetAdmission;
+
+NetAdmission *net_admission_free(NetAdmission *a);      /* NULL allowed, returns NULL */
+
+typedef struct NetListenerHandler {
+        /* Takes `fd` (non-blocking) and the admission. */
+        void (*accepted)(void *userdata, int fd, const NetAddress *from, NetAdmission *admission);
+        /* Whether this host belongs here; NULL: none does. */
+        bool (*known)(void *userdata, const NetAddress *from);
+        void *userdata;
+} NetListenerHandler;
+
+typedef struct NetListenerOptions {
+        unsigned pending_max;           /* 0: 256 */
+        unsigned pending_of_host_max;   /* 0: 16 */
+        uint64_t rest_usec;             /* after EMFILE and the like; 0: 100 ms */
+} NetListenerOptions;
+
+/* 0 or -errno. */
+int net_listener_new(sd_event *event, const NetAddress *address, const NetListenerOptions *options,
+                     const NetListenerHandler *handler, NetListener **ret);
+NetListener *net_listener_free(NetListener *l);         /* NULL allowed, returns NULL */
+
+/* With the port that the kernel chose. */
+const NetAddress *net_listener_address(const NetListener *l);
+
+typedef struct NetListenerStatistics {
+        uint64_t accepted, refused, rests;
+        unsigned pending;
+} NetListenerStatistics;
+
+void net_listener_get_statistics(const NetListener *l, NetListenerStatistics *ret);

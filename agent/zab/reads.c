@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Reads
+ *
+ * What: PING rounds, and what a quorum's answer to one proves: that this was still the leader when it began.
+ * Rules it keeps: a read is answered only after a round that began after it came, counted by position (P27 to P29): no
+ *     lease; a follower's time is echoed only after a round that began after it was received has been confirmed by a
+ *     quorum, so a deposed leader never prolongs a promise (DESIGN 2.8).
+ * Source: protocol 2.10.
+ */
+
+#include "agent/zab/zab-internal.h"
+
+#include <errno.h>
+
+void reads_reset(Zab *z) {
+        g_array_set_size(z->reads, 0);
+        z->round = z->round_confirmed = 0;
+        z->tracked_round = z->tracked_usec = z->confirmed_usec = 0;
+}
+
+static void ping(Zab *z, Peer *p) {
+        ZabMessage m = {
+                .type = ZAB_MESSAGE_PING,
+                .index = z->round,
+                .commit = z->commit,
+                .time_usec = p->stream.time_confirmed,
+        };
+
+        if (p->stream.state == STREAM_NONE)
+                return;
+
+        p->stream.commit_sent = MAX(p->stream.commit_sent, z->commit);
+        stream_send(z, p, &m);
+}
+
+/* One round at a time is followed for the followers' clocks; heartbeats are further apart than answers take. */
+static void track(Zab *z) {
+        Peer *p;
+
+        if (z->tracked_round != 0)
+                return;
+
+        z->tracked_round = z->round;
+        z->tracked_usec = z->now_usec;
+        for (unsigned at = 0; (p = peer_next(z, &at));)
+                p->stream.time_pending = p->stream.time_heard;
+}
+
+static void confirm_tracked(Zab *z) {
+        Peer *p;
+
+        if (z->tracked_round == 0 || z->round_confirmed < z->tracked_round)
+                return;
+
+        z->confirmed_usec = z->tracked_usec;
+        z->tracked_round = 0;
+        for (unsigned at = 0; (p = peer_next(z, &at));)
+                p->stream.time_confirmed = p->stream.time_pending;
+}
+
+static void answer(Zab *z, const Read *r) {
+        if (!r->peer)
+                z->effects.read_ready(z->effects.userdata, r->id, r->index);
+        else if (r->peer->conn != 0 && r->peer->stream.session == r->session)
+                stream_send(z, r->peer, &(ZabMessage) {
+                        .type = ZAB_MESSAGE_READ_OK,
+                        .index = r->id,
+                        .commit = r->index,
+                });
+}
+
+static uint64_t answered(const Zab *z, const Peer *p) {
+        return p ? p->stream.round : z->round;
+}
+
+/* Those that waited for the next round wait for this one. */
+void reads_start_round(Zab *z) {
+        Peer *p;
+
+        z->round++;
+        for (guint i = z->reads->len; i-- > 0 && g_array_index(z->reads, Read, i).round == 0;)
+                g_array_index(z->reads, Read, i).round = z->round;
+        track(z);
+        for (unsigned at = 0; (p = peer_next(z, &at));)
+                ping(z, p);
+        reads_check(z);
+}
+
+void reads_check(Zab *z) {
+        uint64_t confirmed = quorum_in_force(z, answered);
+        guint n = 0;
+
+        if (confirmed <= z->round_confirmed)
+                return;
+
+        z->round_confirmed = confirmed;
+        confirm_tracked(z);
+        for (; n < z->reads->len; n++) {
+                const Read *r = &g_array_index(z->reads, Read, n);
+
+                if (r->round == 0 || r->round > confirmed)
+                        break;
+                answer(z, r);
+        }
+
+        if (n > 0)
+                g_array_remove_range(z->reads, 0, n);
+        if (z->reads->len > 0 && g_array_index(z->reads, Read, z->reads->len - 1).round == 0 && confirmed == z->round)
+                reads_start_round(z);
+}
+
+/* P27: only of a leader whose epoch is a quorum's.  Several reads share a round. */
+int reads_add(Zab *z, Peer *p, uint64_t id) {
+        Read r = { .id = id, .index = z->commit, .peer = p };
+
+        if (z->role != ZAB_ROLE_LEADER && !(ZAB_BREAK(READ_TOO_NEW) && z->role == ZAB_ROLE_LEADER_SYNC))
+                return -EAGAIN;
+
+        if (p)
+                r.session = p->stream.session;
+        if (ZAB_BREAK(READ_LEASE)) {
+                answer(z, &r);
+                return 0;
+        }
+
+        if (ZAB_BREAK(READ_OLD_ROUND) && z->round_confirmed != z->round)
+                r.round = z->round;
+        g_array_append_val(z->reads, r);
+        if (z->round_confirmed == z->round)
+                reads_start_round(z);
+        return 0;
+}
+
+void reads_on_pong(Zab *z, Peer *p, const ZabMessage *m) {
+        if (m->index > z->round) {
+                peer_close(z, p, "an answer to a ping that was not sent");
+                return;
+        }
+
+        p->stream.round = MAX(p->stream.round, m->index);
+        p->stream.time_heard = MAX(p->stream.time_heard, m->time_usec);
+        if (ZAB_BREAK(ECHO_UNCONFIRMED))
+                p->stream.time_confirmed = p->stream.time_heard;
+        reads_check(z);
+}

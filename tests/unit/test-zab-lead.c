@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Zab: leading: quorums, reads, promises, configurations (protocol 2.9, 2.10, 2.13)
+ */
+
+#include <errno.h>
+
+#include "tests/unit/zab-fixture.h"
+
+static Net *led(unsigned nodes, unsigned voters, uint32_t *ret_leader) {
+        Net *n = net_new(nodes, voters);
+
+        for (uint32_t sid = 1; sid <= nodes; sid++)
+                node_start(n, sid);
+        net_run(n, 4 * SECOND);
+        *ret_leader = net_leader(n);
+        return n;
+}
+
+/* 2.9: no quorum, no leader. */
+static void test_steps_down(void) {
+        uint32_t leader;
+        Net *n = led(3, 3, &leader);
+
+        for (uint32_t sid = 1; sid <= 3; sid++)
+                if (sid != leader)
+                        node_crash(n, sid);
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_run(n, 2 * SECOND);
+        g_assert_cmpint(n->nodes[leader].role, <, ZAB_ROLE_LEADER_SYNC);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 1);
+        g_assert_cmpint(node_propose(n, leader, "b", NULL), ==, -EAGAIN);
+        node_start(n, leader % 3 + 1);
+        net_run(n, 6 * SECOND);
+        net_check_equal(n);
+        net_free(n);
+}
+
+/* 2.10: one that no longer leads never answers, however long it takes to notice. */
+static void test_read_deposed(void) {
+        uint32_t old;
+        Net *n = led(3, 3, &old);
+
+        g_assert_cmpint(node_read(n, old, 1), ==, 0);
+        net_settle(n);
+        g_assert_true(node_has_read(&n->nodes[old], 1));
+        net_isolate(n, old, true);
+        g_assert_cmpint(node_read(n, old, 2), ==, 0);
+        net_run(n, 5 * SECOND);
+        g_assert_cmpuint(net_leader(n), !=, old);
+        g_assert_cmpint(node_propose(n, net_leader(n), "a", NULL), ==, 0);
+        net_isolate(n, old, false);
+        net_run(n, 5 * SECOND);
+        net_check_equal(n);
+        g_assert_false(node_has_read(&n->nodes[old], 2));
+        net_free(n);
+}
+
+static void test_read_follower(void) {
+        uint32_t leader;
+        Net *n = led(3, 3, &leader);
+        uint32_t other = leader % 3 + 1;
+        unsigned pings;
+
+        n->nodes[other].slow_log = true;        /* it acknowledges and applies nothing; its read has to wait for that */
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_settle(n);
+        pings = n->sent[ZAB_MESSAGE_PING];
+        for (uint64_t id = 1; id <= 50; id++)
+                g_assert_cmpint(node_read(n, other, id), ==, 0);
+        net_settle(n);
+        for (uint64_t id = 1; id <= 50; id++)
+                g_assert_true(node_has_read(&n->nodes[other], id));
+        g_assert_cmpuint(n->nodes[other].read_index, ==, 2);
+        g_assert_cmpuint(zab_applied(n->nodes[other].zab)->index, ==, 1);
+        g_assert_cmpuint(n->sent[ZAB_MESSAGE_PING] - pings, <=, 8);     /* many share a round */
+
+        /* An answer nobody asked for is none. */
+        net_forge(n, leader, other, &(ZabMessage) { .type = ZAB_MESSAGE_READ_OK, .epoch = zab_epoch(n->nodes[other].zab),
+                                                    .session = zab_session(n->nodes[other].zab).session, .index = 99 });
+        g_assert_false(node_has_read(&n->nodes[other], 99));
+        net_free(n);
+}
+
+/* DESIGN 2.8: a promise counts from when a quorum was heard after it, and ends with the quorum. */
+static void test_confirmed(void) {
+        uint32_t leader;
+        Net *n = led(5, 5, &leader);
+        uint32_t follower = leader % 5 + 1;
+        uint64_t cut, frozen;
+
+        net_run(n, 2 * SECOND);
+        g_assert_cmpuint(zab_confirmed_usec(n->nodes[follower].zab) + SECOND / 2, >=, n->now);
+        g_assert_cmpuint(zab_confirmed_usec(n->nodes[follower].zab), <=, n->now);
+        g_assert_cmpuint(zab_confirmed_usec(n->nodes[leader].zab) + SECOND / 2, >=, n->now);
+
+        /* The two of them alone: they still talk, and prolong nothing. */
+        cut = n->now;
+        for (uint32_t sid = 1; sid <= 5; sid++)
+                if (sid != leader && sid != follower)
+                        for (uint32_t to = 1; to <= 5; to++)
+                                if (to == leader || to == follower)
+                                        n->blocked[sid][to] = n->blocked[to][sid] = true;
+        net_run(n, SECOND / 2);
+        g_assert_cmpint(n->nodes[leader].role, ==, ZAB_ROLE_LEADER);
+        frozen = zab_confirmed_usec(n->nodes[follower].zab);
+        g_assert_cmpuint(frozen, <=, cut);
+        g_assert_cmpuint(zab_confirmed_usec(n->nodes[leader].zab), <=, cut);
+        net_run(n, 5 * SECOND);
+        g_assert_cmpuint(zab_confirmed_usec(n->nodes[follower].zab), ==, 0);    /* no leader any more */
+        net_free(n);
+}
+
+static void test_established(void) {
+        uint32_t leader;
+        Net *n = led(3, 3, &leader);
+        uint32_t other = leader % 3 + 1;
+
+        g_assert_cmpuint(zab_established(n->nodes[leader].zab), ==, 1);
+        g_assert_cmpuint(zab_established(n->nodes[other].zab), ==, 1);
+        for (unsigned i = 0; i < 3; i++)
+                g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_settle(n);
+        net_disconnect(n, leader, other);
+        g_assert_cmpuint(zab_established(n->nodes[other].zab), ==, UINT64_MAX);
+        net_run(n, SECOND);
+        g_assert_cmpuint(zab_established(n->nodes[other].zab), ==, 4);
+        net_free(n);
+}
+
+/* 2.13: an observer gets everything and counts for nothing. */
+static void test_observer(void) {
+        uint32_t leader;
+        Net *n = led(4, 3, &leader);
+        static const uint32_t voters[] = { 1, 2, 3, 0 }, observers[] = { 4, 0 };
+        g_autoptr(GBytes) config = net_config(n, voters, observers);
+
+        g_assert_cmpint(node_reconfigure(n, leader, config, 0), ==, 0);
+        net_settle(n);
+        net_check_equal(n);
+        g_assert_false(zab_is_voter(n->nodes[4].zab));
+        for (uint32_t sid = 1; sid <= 3; sid++)
+                if (sid != leader)
+                        net_isolate(n, sid, true);
+        n->blocked[leader][4] = n->blocked[4][leader] = false;
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_settle(n);
+        g_assert_cmpuint(zab_durable(n->nodes[4].zab), ==, 3);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 2);
+        net_run(n, 2 * SECOND);
+        g_assert_cmpint(n->nodes[leader].role, !=, ZAB_ROLE_LEADER);
+        net_free(n);
+}
+
+static void test_reconfigure_refuses(void) {
+        uint32_t leader;
+        Net *n = led(4, 3, &leader);
+        static const uint32_t all[] = { 1, 2, 3, 4, 0 }, old[] = { 1, 2, 3, 0 };
+        g_autoptr(GBytes) four = net_config(n, all, NULL), three = net_config(n, old, NULL), bad = g_bytes_new("x", 1);
+
+        g_assert_cmpint(node_reconfigure(n, leader % 3 + 1, four, 0), ==, -EAGAIN);
+        g_assert_cmpint(node_reconfigure(n, leader, bad, 0), ==, -EINVAL);
+        g_assert_cmpint(node_reconfigure(n, leader, four, zxid_make(7, 7)), ==, -ESTALE);
+        node_crash(n, 4);
+        g_assert_cmpint(node_reconfigure(n, leader, four, 0), ==, -EBUSY);
+        node_start(n, 4);
+        net_run(n, SECOND);
+        for (uint32_t sid = 1; sid <= 4; sid++)
+                n->nodes[sid].slow_log = true;
+        g_assert_cmpint(node_reconfigure(n, leader, four, zxid_make(0, 1)), ==, 0);
+        g_assert_cmpint(node_reconfigure(n, leader, three, 0), ==, -EINPROGRESS);
+        g_assert_nonnull(zab_pending_config(n->nodes[leader].zab));
+        for (uint32_t sid = 1; sid <= 4; sid++)
+                n->nodes[sid].slow_log = false;
+        net_settle(n);
+        g_assert_null(zab_pending_config(n->nodes[leader].zab));
+        net_check_equal(n);
+        g_assert_cmpuint(zab_config_voters(zab_config(n->nodes[4].zab)), ==, 4);
+        g_assert_true(zab_is_voter(n->nodes[4].zab));
+        net_free(n);
+}
+
+/* 2.13.3: old and new both, until it is committed. */
+static void test_reconfigure_joint(void) {
+        uint32_t leader;
+        Net *n = led(5, 2, &leader);
+        static const uint32_t all[] = { 1, 2, 3, 4, 5, 0 };
+        g_autoptr(GBytes) five = net_config(n, all, NULL);
+        uint32_t other = 3 - leader;
+
+        /* The new ones alone are a majority of the new, not of the old. */
+        n->nodes[other].slow_log = true;
+        g_assert_cmpint(node_reconfigure(n, leader, five, 0), ==, 0);
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 1);
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 1);
+
+        /* The old ones alone are a majority of the old, not of the new. */
+        for (uint32_t sid = 3; sid <= 5; sid++)
+                n->nodes[sid].slow_log = true;
+        n->nodes[other].slow_log = false;
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 3);      /* three to five had both durable before */
+        net_check_equal(n);
+        g_assert_cmpint(node_propose(n, leader, "b", NULL), ==, 0);
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 3);
+        n->nodes[3].slow_log = false;
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 4);
+        net_free(n);
+}
+
+/* 2.13.5: a leader that removes itself commits that, hands over and steps down; it stays a follower that does not count. */
+static void test_leader_removed(void) {
+        uint32_t leader, voters[3] = { 0 };
+        Net *n = led(3, 3, &leader);
+        g_autoptr(GBytes) two = NULL;
+
+        for (uint32_t sid = 1, count = 0; sid <= 3; sid++)
+                if (sid != leader)
+                        voters[count++] = sid;
+        two = net_config(n, voters, NULL);
+        g_assert_cmpint(node_reconfigure(n, leader, two, 0), ==, 0);
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, -EAGAIN);
+        net_run(n, SECOND / 2);
+        g_assert_cmpuint(net_leader(n), !=, leader);
+        g_assert_cmpint(node_propose(n, net_leader(n), "a", NULL), ==, 0);
+        net_run(n, 3 * SECOND);
+        net_check_equal(n);
+        g_assert_false(zab_is_voter(n->nodes[leader].zab));
+        g_assert_cmpuint(zab_config_voters(zab_config(n->nodes[leader].zab)), ==, 2);
+        net_free(n);
+}
+
+/* 2.0.5: another disk is another voter; it joins as a learner, and votes when a configuration says so. */
+static void test_wiped(void) {
+        uint32_t leader;
+        Net *n = led(3, 3, &leader);
+        uint32_t wiped = leader % 3 + 1, third = wiped % 3 + 1;
+        static const uint32_t all[] = { 1, 2, 3, 0 };
+        g_autoptr(GBytes) again = NULL;
+
+        node_wipe(n, wiped);
+        node_start(n, wiped);
+        net_run(n, SECOND);
+        net_check_equal(n);
+        g_assert_false(zab_is_voter(n->nodes[wiped].zab));
+        net_isolate(n, third, true);
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 1);
+        net_isolate(n, third, false);
+        net_run(n, SECOND / 2);
+        g_assert_cmpuint(net_leader(n), ==, leader);
+        again = net_config(n, all, NULL);
+        g_assert_cmpint(node_reconfigure(n, leader, again, 0), ==, 0);
+        net_settle(n);
+        net_check_equal(n);
+        g_assert_true(zab_is_voter(n->nodes[wiped].zab));
+        net_free(n);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/zab-lead/steps-down", test_steps_down);
+        g_test_add_func("/zab-lead/read-deposed", test_read_deposed);
+        g_test_add_func("/zab-lead/read-follower", test_read_follower);
+        g_test_add_func("/zab-lead/confirmed", test_confirmed);
+        g_test_add_func("/zab-lead/established", test_established);
+        g_test_add_func("/zab-lead/observer", test_observer);
+        g_test_add_func("/zab-lead/reconfigure-refuses", test_reconfigure_refuses);
+        g_test_add_func("/zab-lead/reconfigure-joint", test_reconfigure_joint);
+        g_test_add_func("/zab-lead/leader-removed", test_leader_removed);
+        g_test_add_func("/zab-lead/wiped", test_wiped);
+        return g_test_run();
+}
