@@ -512,6 +512,8 @@ static int run(Agent *a) {
         r = open_store(a);
         if (r != 0)
                 return r;
+        if (store_get_report(a->store)->meta.sid == 0)          /* META is lost: there is no member to be made */
+                return accept_loss(a);
         if (new_member(a) < 0)
                 return AGENT_EXIT_FAILURE;
         r = recover(a);

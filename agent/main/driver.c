@@ -200,20 +200,21 @@ MemberDriver driver_for_member(Agent *a) {
 
 /* One group commit may carry thousands of entries, each with an answer to send: a turn takes a bounded part of them,
  * so that everybody else is not kept waiting. */
-static int on_apply_turn(sd_event_source *source, void *userdata) {
+static int on_apply_turn(sd_event_source *source, uint64_t usec, void *userdata) {
         Agent *a = userdata;
 
         a->applied_io_seq = MIN(a->applied_io_seq + APPENDS_PER_TURN, a->appended_io_seq);
         member_on_appended(a->member, a->applied_io_seq);
         checkpointer_consider(a->checkpointer);
         return sd_event_source_set_enabled(a->apply_turn,
-                                           a->applied_io_seq < a->appended_io_seq ? SD_EVENT_ON : SD_EVENT_OFF);
+                                           a->applied_io_seq < a->appended_io_seq ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
 }
 
+/* A timer that is due and no deferred source, which would go before all others until it has nothing left to do. */
 int driver_add_apply_turn(Agent *a) {
         int r;
 
-        r = sd_event_add_defer(a->event, &a->apply_turn, on_apply_turn, a);
+        r = sd_event_add_time(a->event, &a->apply_turn, CLOCK_MONOTONIC, 0, 1, on_apply_turn, a);
         if (r < 0)
                 return r;
         return sd_event_source_set_enabled(a->apply_turn, SD_EVENT_OFF);
@@ -225,7 +226,7 @@ static void on_appended(void *userdata, uint64_t io_seq) {
 
         a->appended_io_seq = io_seq;
         if (idle)
-                (void) on_apply_turn(a->apply_turn, a);
+                (void) on_apply_turn(a->apply_turn, 0, a);
 }
 
 /* The store writes META after every append before it: what is durable by now is told first (protocol 2.5). */

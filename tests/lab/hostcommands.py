@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Commands about hosts: up, down, crash, exec, push and the like."""
 
+import errno
 import fcntl
 import json
 import os

@@ -15,6 +15,7 @@ import time
 
 from settings import HERE
 from state import leader
+from util import Fail
 
 LAB = [sys.executable, HERE + "/lab"]
 COMMAND_SEC = 60
@@ -45,7 +46,7 @@ def main(prefix):
             print("ok " + name, flush=True)
         except Skip as e:
             print("skip %s: %s" % (name, e), flush=True)
-        except (AssertionError, OSError, ValueError, LookupError, subprocess.SubprocessError) as e:
+        except (AssertionError, OSError, ValueError, LookupError, Fail, subprocess.SubprocessError) as e:
             failed = True
             print("not ok %s: %s: %s" % (name, type(e).__name__, str(e).strip().replace("\n", "\n    ")), flush=True)
             journal()

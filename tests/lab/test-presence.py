@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Debian's own nginx and redis, which know nothing of convene, are in the tree while they run: a drop-in is all.
 
+Declared by files, by "convenectl presence", or for one run by "convenectl create --unit".
+
 Prints how long it takes from the instant systemd gives for the end of a run until a watcher is told that the znode is gone.
 LAB_PRESENCES: how many of these times to take (20).
 """
 
 import time
 
-from labtest import Watch, case, count, ctl, ctl_json, exists, facts, main, median, run, show, stamp, state, wait
+from labtest import (Watch, case, count, ctl, ctl_json, exists, facts, main, median, run, show, stamp, state, status_of,
+                     wait)
 
 UNITS = {"nginx": "http on 80", "redis-server": "redis on 6379"}
 GONE_SEC_MAX = 5.0
+ENABLED, ENABLED_FILE = "/enabled/%N/%H", "/etc/convene/presence.d/redis-server.service.conf"
+EXIT_USAGE, EXIT_NO_NODE, EXIT_ACCESS = 2, 3, 5         # of convenectl
 
 
 def path(name):
@@ -23,6 +28,10 @@ def appeared(name):
 
 def vanished(name):
     return lambda event: event["type"] == "deleted" and event["path"] == path(name)
+
+
+def agent():
+    return show("convened.service", "MainPID", "NRestarts", "ActiveState")
 
 
 def owner(name):
@@ -115,6 +124,78 @@ def end_in_each_way_is_seen():
     print("# unit state change to znode gone, all     n=%d median %.1f ms, max %.1f ms" %
           (len(values), median(values) * 1e3, max(values) * 1e3), flush=True)
     assert max(values) < GONE_SEC_MAX
+
+
+def listed(unit, path):
+    """What "convenectl presence list" has of a unit's znode."""
+    return [p for p in ctl_json("presence", "list") if (p["unit"], p["path"]) == (unit, path)]
+
+
+@case
+def enable_takes_in_a_unit_that_runs():
+    """convenectl writes the file and tells the agent; what was there before stays as it is."""
+    before, others = agent(), owner("redis-server")
+    out = ctl("presence", "enable", "redis-server.service", "--path=" + ENABLED, "--data=%p of %H")
+    assert out.strip() == ENABLED_FILE, out
+    wait("the znode is there", lambda: exists("/enabled/redis-server/h1"))
+    assert ctl("get", "/enabled/redis-server/h1").strip() == "redis-server of h1"
+    run_id = show("redis-server.service", "InvocationID")["InvocationID"]
+    entry, = listed("redis-server.service", "/enabled/redis-server/h1")
+    assert entry["invocation"] == run_id and not entry["error"], entry
+    assert entry["session"] == facts("/enabled/redis-server/h1")[0]["ephemeral_owner"]
+    assert "Unit=redis-server.service" in ctl("presence", "show", "redis-server.service")
+    assert others and owner("redis-server") == others, "the unit's other znode is of a new session"
+    assert agent() == before
+    run("systemctl", "restart", "redis-server.service")
+    wait("a session of the new run", lambda: exists("/enabled/redis-server/h1") and
+         facts("/enabled/redis-server/h1")[0]["ephemeral_owner"] != entry["session"])
+
+
+@case
+def disable_takes_it_out_while_the_unit_runs():
+    before, others = agent(), owner("redis-server")
+    assert ctl("presence", "disable", "redis-server.service").strip() == ENABLED_FILE
+    wait("the znode is gone", lambda: not exists("/enabled/redis-server/h1"))
+    assert status_of("test", "-e", ENABLED_FILE) == 1
+    assert not listed("redis-server.service", "/enabled/redis-server/h1")
+    assert len(listed("redis-server.service", path("redis-server"))) == 1
+    assert others and owner("redis-server") == others and state("redis-server.service") == "active"
+    ctl("presence", "disable", "redis-server.service", status=EXIT_NO_NODE)
+    assert agent() == before
+
+
+@case
+def enable_is_for_those_who_may():
+    ctl("presence", "enable", "redis-server.service", "--path=" + ENABLED, user="alice", status=EXIT_ACCESS)
+    assert status_of("test", "-e", ENABLED_FILE) == 1
+    assert not exists("/enabled/redis-server/h1")
+
+
+@case
+def create_for_a_unit_lasts_as_long_as_its_run():
+    ctl("create", "--unit=redis-server.service", "/bound", "by hand")
+    assert ctl("get", "/bound").strip() == "by hand"
+    session = facts("/bound")[0]["ephemeral_owner"]
+    run_id = show("redis-server.service", "InvocationID")["InvocationID"]
+    assert [run_id in s["owner"] for s in ctl_json("sessions", "list") if s["id"] == session] == [True]
+    run("systemctl", "restart", "convened.service")
+    assert facts("/bound")[0]["ephemeral_owner"] == session, "a restart of the agent is not invisible"
+    run("systemctl", "restart", "redis-server.service")
+    wait("the znode is gone with that run", lambda: not exists("/bound"))
+    # A presence returns with the next run; what was made by hand does not.
+    wait("the next run is in the tree", lambda: owner("redis-server"))
+    assert not exists("/bound")
+
+
+@case
+def create_for_a_unit_that_may_not_be():
+    ctl("create", "--unit=redis-server.service", "/bound", user="alice", status=EXIT_ACCESS)
+    run("systemctl", "stop", "nginx.service")
+    ctl("create", "--unit=nginx.service", "/bound", status=EXIT_USAGE)
+    ctl("create", "--unit=there-is-none.service", "/bound", status=EXIT_USAGE)
+    assert not exists("/bound")
+    assert not [s for s in ctl_json("sessions", "list") if "nginx" in s["owner"]], "a session is left of it"
+    run("systemctl", "start", "nginx.service")
 
 
 @case
