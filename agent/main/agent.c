@@ -384,7 +384,7 @@ static int open_store(Agent *a) {
         case STORE_DAMAGED:
                 return a->options->accept_loss ? 0 : refuse_damage(a);
         default:
-                if (a->options->join_file)
+                if (a->options->join_file && a->options->join_file[0] != '-')
                         journal(LOG_WARNING, NULL, "There is a store in %s already; the token is not used", a->conf.data);
                 return founding_key(a);
         }

@@ -19,7 +19,8 @@ typedef struct AgentOptions {
         const char *bus_address;        /* NULL: the system bus */
         const char *pid_file;
         const char *listen;             /* "address:port" for other members; NULL: as configured */
-        const char *join_file;          /* a file with a token: join its ensemble if there is no store yet; NULL: found one */
+        const char *join_file;          /* a file with a token: join its ensemble if there is no store yet; with "-" before it: if
+                                         * the file is there; NULL: found one */
         bool no_system_bus;
         bool print_ready;
         bool accept_loss;

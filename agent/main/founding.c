@@ -148,7 +148,7 @@ static int read_token(const char *path, PeerToken *ret) {
         return AGENT_EXIT_CONFIGURATION;
 }
 
-static int join(Agent *a) {
+static int join(Agent *a, const char *file) {
         g_auto(PeerToken) token = { 0 };
         Joining j = { .agent = a };
         PeerJoinerOptions options = {
@@ -160,7 +160,7 @@ static int join(Agent *a) {
         PeerJoiner *joiner;
         int r;
 
-        r = read_token(a->options->join_file, &token);
+        r = read_token(file, &token);
         if (r != 0)
                 return r;
         if (random_id(&j.meta.disk_id) < 0)
@@ -182,5 +182,11 @@ static int join(Agent *a) {
 }
 
 int founding_store(Agent *a) {
-        return a->options->join_file ? join(a) : found(a);
+        const char *file = a->options->join_file;
+
+        if (!file)
+                return found(a);
+        if (file[0] != '-')
+                return join(a, file);
+        return access(file + 1, F_OK) == 0 ? join(a, file + 1) : found(a);
 }

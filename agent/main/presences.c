@@ -69,6 +69,13 @@ static const Identity self_identities[] = { { "super", "convened" } };
 
 static void look(Holding *h);
 
+static void retry_later(Presences *p) {
+        if (sd_event_source_get_enabled(p->retry, NULL) > 0)
+                return;
+        (void) sd_event_source_set_time_relative(p->retry, RETRY_USEC);
+        (void) sd_event_source_set_enabled(p->retry, SD_EVENT_ONESHOT);
+}
+
 /* Most of what can be wrong passes without anybody's telling: a full disk, a leader that is missed, a parent that is not there
  * yet.  So it is tried again, and said once. */
 static void holding_fail(Holding *h, HoldingState state, char *error) {
@@ -78,7 +85,7 @@ static void holding_fail(Holding *h, HoldingState state, char *error) {
         h->error = error;
         h->state = state;
         if (state == HOLDING_FAILED)
-                (void) sd_event_source_set_enabled(h->presences->retry, SD_EVENT_ONESHOT);
+                retry_later(h->presences);
 }
 
 static void acl_clear(Holding *h) {
@@ -160,20 +167,11 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
                 if (h->state == HOLDING_FAILED && !h->gone)
                         restart(h);
         }
-        return sd_event_source_set_time_relative(source, RETRY_USEC);
+        return 0;
 }
 
 static void submit(Holding *h, Request *r, uint64_t watch) {
         member_submit(h->presences->client, h->number, r, watch, 0);
-}
-
-static void close_session(Holding *h) {
-        if (h->session != 0)
-                member_submit(h->presences->client, 0, &(Request) {
-                        .op = REQUEST_CLOSE_SESSION,
-                        .target = h->session,
-                        .caller = { self_identities, 1 },
-                }, 0, 0);
 }
 
 static void look(Holding *h) {
@@ -257,7 +255,7 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
         h->state = HOLDING_IDLE;
         if (h->gone) {
                 /* The run goes on perhaps, and with it a session that nobody wants any more. */
-                close_session(h);
+                server_close_unit_session(h->presences->server, session);
                 wake(h->presences);
                 return;
         }
@@ -304,9 +302,10 @@ static void on_looked(Holding *h, const Result *r) {
                 g_clear_pointer(&h->error, g_free);
                 return;
         }
-        if (r->stat.ephemeral_owner != 0)
+        if (r->stat.ephemeral_owner != 0) {
                 h->state = HOLDING_BLOCKED;     /* most likely of the run before this one */
-        else
+                g_clear_pointer(&h->error, g_free);
+        } else
                 holding_fail(h, HOLDING_BLOCKED, g_strdup("a znode that is no ephemeral stands there; delete it"));
 }
 
@@ -348,7 +347,7 @@ static void on_reply(void *userdata, uint64_t tag, const Result *r) {
         HoldingState state;
 
         if (!h)
-                return;                         /* CLOSE_SESSION of one that is gone */
+                return;
 
         state = h->state;
         h->state = HOLDING_IDLE;
@@ -532,7 +531,7 @@ void presences_load(Presences *p) {
                         continue;
                 }
                 h->gone = true;
-                close_session(h);
+                server_close_unit_session(p->server, h->session);
                 wake(p);
         }
 
