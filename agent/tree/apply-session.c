@@ -94,16 +94,25 @@ static ConveneStatus apply_auth(Tree *t, const Request *r, Session *s) {
 }
 
 static ConveneStatus apply_close(Tree *t, const Request *r, Session *s, SessionEvent *ret_event) {
+        /* Its client was in time: the re-attach stands before the expiry in the log. */
+        if (r->generation != 0 && r->generation != s->generation)
+                return CONVENE_BAD_VERSION;
+
         *ret_event = (SessionEvent) { .session = s->id, .ended = true, .expired = r->expired };
 
         entry_session_touch(t, s);
         while (s->ephemerals_first)
                 entry_delete(t, s->ephemerals_first);
 
+        return CONVENE_OK;
+}
+
+void session_bury(Tree *t, uint64_t session) {
+        Session *s = index_find(&t->sessions, session);
+
         checkpoint_mark_session_gone(t, s);
         index_remove(&t->sessions, s);
         session_free(s);
-        return CONVENE_OK;
 }
 
 ConveneStatus apply_session(Tree *t, const Request *r, Result *ret, SessionEvent *ret_event) {

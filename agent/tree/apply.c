@@ -77,16 +77,13 @@ static ConveneStatus apply_operation(Tree *t, const Request *r, Result *ret, Ses
         return apply_znode(t, &caller, r, ret);
 }
 
-static void remember_cxid(Tree *t, const Request *r) {
+static void remember_cxid(Tree *t, const Request *r, const SessionEvent *e) {
         Session *s;
 
-        if (r->session == 0 || r->cxid == 0)
+        if (r->session == 0 || r->cxid == 0 || (e->ended && e->session == r->session))
                 return;
 
         s = index_find(&t->sessions, r->session);
-        if (!s)                                 /* it has just closed itself */
-                return;
-
         entry_session_touch(t, s);
         s->cxid = r->cxid;
         entry_session_settle(t, s);
@@ -114,8 +111,10 @@ void tree_apply_request(Tree *t, Zxid zxid, int64_t time_msec, const Request *r,
         entry_begin(t, zxid, time_msec);
         ret->status = apply_operation(t, r, ret, &event);
         if (ret->status == CONVENE_OK) {
-                remember_cxid(t, r);
+                remember_cxid(t, r, &event);
                 entry_commit(t);
+                if (event.ended)
+                        session_bury(t, event.session);
                 tell_session_event(t, &event);
         } else {
                 entry_rollback(t);

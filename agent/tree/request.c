@@ -4,8 +4,8 @@
  * Request
  *
  * Bytes: u8 format (1)  u8 op  u32 origin  u64 number  u64 session  then u64 cxid with a session, the caller's
- * identities without one; then the fields of the op in the order of Field.  An operation of a multi is u8 op and its fields.  A field that
- * an op does not use has no bytes and a flag is 0 or 1, so each request has one encoding.
+ * identities without one; then the fields of the op in the order of Field.  An operation of a multi is u8 op and its
+ * fields.  A field that an op does not use has no bytes and a flag is 0 or 1, so each request has one encoding.
  */
 
 #include "agent/tree/request.h"
@@ -35,7 +35,7 @@ typedef enum Field {
         FIELD_OWNER         = 1 << 13,  /* u8 kind, string */
         FIELD_MEMBER        = 1 << 14,  /* u32 */
         FIELD_IDENTITIES    = 1 << 15,
-        FIELD_EXPIRED       = 1 << 16,  /* u8 */
+        FIELD_EXPIRED       = 1 << 16,  /* u8, u64 generation if 1 */
         FIELD_OPERATIONS    = 1 << 17,  /* u32 count, operations */
         FIELD_KNOWN         = 1 << 18,  /* no bytes: tells an op without fields from no op */
 } Field;
@@ -145,8 +145,11 @@ static void encode_session_fields(unsigned fields, const Request *r, Writer *w) 
                 writer_u32(w, r->member);
         if (fields & FIELD_IDENTITIES)
                 identities_encode(r->identities, w);
-        if (fields & FIELD_EXPIRED)
+        if (fields & FIELD_EXPIRED) {
                 writer_u8(w, r->expired);
+                if (r->expired)
+                        writer_u64(w, r->generation);
+        }
 }
 
 static void encode_operation(const Request *r, Writer *w) {
@@ -273,8 +276,11 @@ static void decode_session_fields(Decoder *d, unsigned fields, Request *r) {
                 r->member = reader_u32(&d->reader);
         if (fields & FIELD_IDENTITIES)
                 r->identities = decode_identities(d);
-        if (fields & FIELD_EXPIRED)
+        if (fields & FIELD_EXPIRED) {
                 r->expired = decode_bool(d);
+                if (r->expired)
+                        r->generation = reader_u64(&d->reader);
+        }
 }
 
 static void decode_operations(Decoder *d, Request *r) {

@@ -117,7 +117,8 @@ struct Request {
                                          * LIMIT_OWNER_BYTES */
         uint32_t member;                /* OPEN, ATTACH: sid of the member that answers for it */
         Identities identities;          /* OPEN, AUTH: identities to give the session, verified by the front */
-        bool expired;                   /* CLOSE: by the leader because its time ran out (only told in events) */
+        bool expired;                   /* CLOSE: by the leader because its time ran out */
+        uint64_t generation;            /* CLOSE because expired: only if the session's generation is this; 0 for any */
 
         const Request *operations;      /* MULTI, MULTI_READ */
         uint32_t operations_count;

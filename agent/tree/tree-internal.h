@@ -173,6 +173,9 @@ typedef struct SessionEvent {
 
 ConveneStatus apply_session(Tree *t, const Request *r, Result *ret, SessionEvent *ret_event);
 
+/* What is left of a session that has ended, once its last changes are told: who may hear of them is still asked of it. */
+void session_bury(Tree *t, uint64_t session);
+
 /* read-list.c: what one answer may still hold.  The first item always fits, so that every page is progress. */
 typedef struct Page {
         uint32_t entries_left;

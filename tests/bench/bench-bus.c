@@ -24,23 +24,15 @@
 
 #include <systemd/sd-event.h>
 
+#include "tests/bench/load.h"
 #include "tests/bus/harness.h"
 
 #define ROUNDS 7
-#define DATA_BYTES 100
 #define DURABLE_ROUNDS 12
 #define DURABLE_SETS 100                /* at window 1, and as many bare writes, in each round */
 #define DURABLE_WINDOW 1000
-#define BARE_BYTES 4096
 
 static uint64_t measure_usec = 400000;
-
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
-}
 
 /*
  * The process to compare with
@@ -51,7 +43,7 @@ static int method_empty(sd_bus_message *m, void *userdata, sd_bus_error *error) 
 }
 
 static int method_same(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        static const uint8_t data[DATA_BYTES];
+        static const uint8_t data[LOAD_DATA_BYTES];
         g_autoptr(sd_bus_message) reply = NULL;
         const char *path;
 
@@ -127,99 +119,20 @@ static pid_t start_bare(const char *path, const char *broker_address) {
         return pid;
 }
 
-/*
- * The client
- */
-
-typedef struct Load {
-        sd_bus *bus;
-        const char *destination, *interface, *member;
-        unsigned arguments;             /* 0: none, 1: Get's, 2: Set's */
-        unsigned unanswered;
-        uint64_t answered;
-        uint64_t until_usec;            /* until then every answer is followed by another call; 0: none is */
-} Load;
-
-static void load_send(Load *l);
-
-static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error) {
-        Load *l = userdata;
-
-        if (sd_bus_message_is_method_error(m, NULL))
-                g_error("%s: %s", l->member, sd_bus_message_get_error(m)->message);
-        l->unanswered--;
-        l->answered++;
-        if (l->until_usec > 0 && (l->answered % 8 != 0 || now_usec() < l->until_usec))
-                load_send(l);
-        return 1;
-}
-
-static void load_send(Load *l) {
-        static const uint8_t data[DATA_BYTES];
-        g_autoptr(sd_bus_message) m = NULL;
-        int r;
-
-        r = sd_bus_message_new_method_call(l->bus, &m, l->destination, "/org/convene1", l->interface, l->member);
-        if (r >= 0 && l->arguments > 0)
-                r = sd_bus_message_append(m, "s", "/bench");
-        if (r >= 0 && l->arguments == 2)
-                r = sd_bus_message_append_array(m, 'y', data, sizeof(data));
-        if (r >= 0 && l->arguments == 2)
-                r = sd_bus_message_append(m, "i", -1);
-        if (r >= 0 && l->arguments > 0)
-                r = sd_bus_message_append(m, "a{sv}", 0);
-        if (r >= 0)
-                r = sd_bus_call_async(l->bus, NULL, m, on_answer, l, UINT64_C(60000000));
-        g_assert_cmpint(r, >=, 0);
-        l->unanswered++;
-}
-
-static void load_wait(Load *l) {
-        while (l->unanswered > 0) {
-                int r = sd_bus_process(l->bus, NULL);
-
-                g_assert_cmpint(r, >=, 0);
-                if (r == 0)
-                        g_assert_cmpint(sd_bus_wait(l->bus, UINT64_MAX), >=, 0);
-        }
-}
-
-static double rate(Load *l, unsigned window) {
-        uint64_t from = now_usec();
-
-        l->answered = 0;
-        l->until_usec = from + measure_usec;
-        for (unsigned i = 0; i < window; i++)
-                load_send(l);
-        load_wait(l);
-        return (double) l->answered * 1e6 / (double) (now_usec() - from);
-}
-
-static int compare(const void *a, const void *b) {
-        double x = *(const double *) a, y = *(const double *) b;
-
-        return (x > y) - (x < y);
-}
-
-static double median(double *values, unsigned count) {
-        qsort(values, count, sizeof(double), compare);
-        return values[count / 2];
-}
-
 static void compare_at(const char *transport, unsigned window, Load *get, Load *empty, Load *same, Load *set) {
         double gets[ROUNDS], empties[ROUNDS], sames[ROUNDS], sets[ROUNDS], g, e, s;
 
         for (unsigned i = 0; i < ROUNDS; i++) {
-                gets[i] = rate(get, window);
-                empties[i] = rate(empty, window);
-                sames[i] = rate(same, window);
-                sets[i] = rate(set, window);
+                gets[i] = load_rate(get, window, measure_usec);
+                empties[i] = load_rate(empty, window, measure_usec);
+                sames[i] = load_rate(same, window, measure_usec);
+                sets[i] = load_rate(set, window, measure_usec);
         }
-        g = median(gets, ROUNDS);
-        e = median(empties, ROUNDS);
-        s = median(sames, ROUNDS);
+        g = load_median(gets, ROUNDS);
+        e = load_median(empties, ROUNDS);
+        s = load_median(sames, ROUNDS);
         printf("%-6s  window %4u  Get %7.0f/s   empty method %7.0f/s   ratio %.2f   same form %7.0f/s   ratio %.2f   Set %7.0f/s\n",
-               transport, window, g, e, g / e, s, g / s, median(sets, ROUNDS));
+               transport, window, g, e, g / e, s, g / s, load_median(sets, ROUNDS));
         fflush(stdout);
 }
 
@@ -227,54 +140,23 @@ static void compare_at(const char *transport, unsigned window, Load *get, Load *
  * Durable Sets
  */
 
-/* As the store has it: allocated, and filled with zeros, so that a write changes nothing but data. */
-static int bare_open(const Agent *a) {
-        g_autofree char *path = g_build_filename(a->directory, "bare-disk", NULL);
-        static const char zeros[DURABLE_SETS * BARE_BYTES];
-        int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-
-        g_assert_cmpint(fd, >=, 0);
-        for (unsigned i = 0; i < DURABLE_ROUNDS; i++)
-                g_assert_cmpint(write(fd, zeros, sizeof(zeros)), ==, sizeof(zeros));
-        g_assert_cmpint(fsync(fd), ==, 0);
-        return fd;
-}
-
-static double bare_write(int fd, unsigned number) {
-        static const char block[BARE_BYTES] = "x";
-        uint64_t from = now_usec();
-
-        g_assert_cmpint(pwrite(fd, block, sizeof(block), (off_t) number * BARE_BYTES), ==, sizeof(block));
-        g_assert_cmpint(fdatasync(fd), ==, 0);
-        return (double) (now_usec() - from);
-}
-
-static double set_once(Load *set) {
-        uint64_t from = now_usec();
-
-        set->until_usec = 0;
-        load_send(set);
-        load_wait(set);
-        return (double) (now_usec() - from);
-}
-
 static void durable(const char *transport, const Agent *a, Load *set) {
         static double bares[DURABLE_ROUNDS * DURABLE_SETS], sets[DURABLE_ROUNDS * DURABLE_SETS];
         double many[DURABLE_ROUNDS], bare_usec, set_usec, m;
         unsigned n = 0;
-        int fd = bare_open(a);
+        int fd = load_bare_open(a->directory, DURABLE_ROUNDS * DURABLE_SETS);
 
         for (unsigned round = 0; round < DURABLE_ROUNDS; round++) {
                 for (unsigned i = 0; i < DURABLE_SETS; i++, n++) {
-                        bares[n] = bare_write(fd, n);
-                        sets[n] = set_once(set);
+                        bares[n] = load_bare_write(fd, n);
+                        sets[n] = load_once(set);
                 }
-                many[round] = rate(set, DURABLE_WINDOW);
+                many[round] = load_rate(set, DURABLE_WINDOW, measure_usec);
         }
         close(fd);
-        bare_usec = median(bares, n);
-        set_usec = median(sets, n);
-        m = median(many, DURABLE_ROUNDS);
+        bare_usec = load_median(bares, n);
+        set_usec = load_median(sets, n);
+        m = load_median(many, DURABLE_ROUNDS);
         printf("%-6s  durable Set   %4.0f us   bare 4-KiB pwrite + fdatasync %4.0f us   ratio %.2f   window %u %7.0f/s   "
                "times window 1 %.1f\n",
                transport, set_usec, bare_usec, set_usec / bare_usec, DURABLE_WINDOW, m, m * set_usec / 1e6);
@@ -286,7 +168,7 @@ static void bench(const char *transport, const Agent *a, sd_bus *agent, sd_bus *
         Load empty = { bare, "org.convene1.Bare", "org.convene1.Bare", "Empty", 0 };
         Load same = { bare, "org.convene1.Bare", "org.convene1.Bare", "Same", 1 };
 
-        (void) rate(&get, 100);                 /* warm */
+        (void) load_rate(&get, 100, measure_usec);                 /* warm */
         compare_at(transport, 1, &get, &empty, &same, &set);
         compare_at(transport, 100, &get, &empty, &same, &set);
         durable(transport, a, &set);
@@ -327,7 +209,7 @@ int main(int argc, char *argv[]) {
                 {
                         Load fill = { agent, "org.convene1", TREE, "Set", 2 };
 
-                        (void) rate(&fill, 1);
+                        (void) load_rate(&fill, 1, measure_usec);
                 }
                 bench("socket", a, agent, bare);
                 bench("broker", a, broker, broker);
