@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Does what the README says: starts ./dev run, types the tour's commands, stops the agent and starts it again.
+"""Does what the README says: starts ./dev run, types the tour's commands, stops the agent and starts it again; then the same
+with three members, of which one is killed and comes back.
 
 Uses a directory of its own for the agent's data.  READY_SEC bounds the wait for it, which includes installing packages and
 building.
@@ -25,9 +26,9 @@ END_SEC = 30
 class Agent:
     """./dev run in a process group of its own, as in a terminal."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *words):
         self.output = b""
-        self.process = subprocess.Popen(["./dev", "run", "--dir", folder], cwd=ROOT, stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(["./dev", "run", "--dir", folder, *words], cwd=ROOT, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, start_new_session=True)
 
     def wait_for(self, pattern, seconds):
@@ -102,8 +103,8 @@ def type_blocks(blocks, folder):
     return said
 
 
-def ctl(folder, *words):
-    return subprocess.run(["./dev", "ctl", "--dir", folder, "--"] + list(words), cwd=ROOT, text=True,
+def ctl(folder, *words, member=1):
+    return subprocess.run(["./dev", "ctl", "--dir", folder, "--member", str(member), "--"] + list(words), cwd=ROOT, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=BLOCK_SEC)
 
 
@@ -138,10 +139,54 @@ def start_again(folder, agents):
     assert not os.path.exists("/proc/%d" % pid), "the agent outlives ./dev run"
 
 
+def pids_in(folder, *members):
+    return [int(open("%s/m%d/pid" % (folder, k)).read()) for k in members]
+
+
+def gone(pids):
+    return not any(os.path.exists("/proc/%d" % pid) for pid in pids)
+
+
+def three_members(folder, agents):
+    folder += "/three"
+    agents.append(Agent(folder, "--members", "3"))
+    agents[-1].wait_for(rb"^ready: 3 members", READY_SEC)
+    agents[-1].wait_for(rb"^Ctrl-C ends the agents", END_SEC)
+    assert ctl(folder, "create", "/hello", "world").returncode == 0
+    for k in (2, 3):
+        p = ctl(folder, "get", "--linearizable", "/hello", member=k)
+        assert p.returncode == 0 and "world" in p.stdout, (k, p.stdout)
+
+    os.kill(pids_in(folder, 1)[0], signal.SIGKILL)
+    agents[-1].wait_for(rb"^m1 ended with status 137", END_SEC)
+    p = ctl(folder, "set", "/hello", "again", member=2)
+    assert p.returncode == 0, p.stdout
+    agents.append(Agent(folder, "--member", "1"))
+    agents[-1].wait_for(rb"^ready.*$", READY_SEC)
+    p = ctl(folder, "get", "--linearizable", "/hello", member=1)
+    assert p.returncode == 0 and "again" in p.stdout, p.stdout
+    agents[-1].stop(signal.SIGTERM, False)
+    pids = pids_in(folder, 2, 3)
+    agents[-2].stop(signal.SIGINT, True)
+    assert gone(pids), "agents outlive ./dev run"
+
+
+def three_again(folder, agents):
+    folder += "/three"
+    agents.append(Agent(folder))
+    agents[-1].wait_for(rb"^ready: 3 members", READY_SEC)
+    p = ctl(folder, "get", "/hello", member=3)
+    assert p.returncode == 0 and "again" in p.stdout, p.stdout
+    pids = pids_in(folder, 1, 2, 3)
+    agents[-1].stop(signal.SIGTERM, False)
+    assert gone(pids), "agents outlive ./dev run"
+
+
 def main():
     folder, agents, failed = tempfile.mkdtemp(prefix="convene-readme-"), [], False
     try:
-        for name, step in (("dev-run-and-tour", start_and_tour), ("dev-run-again", start_again)):
+        for name, step in (("dev-run-and-tour", start_and_tour), ("dev-run-again", start_again),
+                           ("dev-run-three", three_members), ("dev-run-three-again", three_again)):
             try:
                 step(folder, agents)
                 print("ok %s" % name, flush=True)

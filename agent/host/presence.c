@@ -205,8 +205,11 @@ static char *presence_take_all(Presence *p, GKeyFile *k) {
                 if (!g_str_equal(*g, GROUP) && !g_str_has_prefix(*g, "X-"))
                         return g_strdup_printf("%s: [%s]: is not a section of such a file", p->file, *g);
         for (char **key = keys; key && *key; key++) {
-                char *error = g_str_has_prefix(*key, "X-") ? NULL : presence_take(p, k, *key);
+                char *error = NULL;
 
+                /* GKeyFile lists a key as often as it stands there, and has only its last value. */
+                if (!g_str_has_prefix(*key, "X-") && !g_strv_contains((const char *const *) key + 1, *key))
+                        error = presence_take(p, k, *key);
                 if (error)
                         return error;
         }

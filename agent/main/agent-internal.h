@@ -28,6 +28,8 @@ typedef struct Agent {
         Own *own;                       /* the agent's own requests */
         Checkpointer *checkpointer;
         NetKey *key;
+        ZabConfig *known;               /* that the mesh goes by: links.c */
+        sd_event_source *farewell;
         PeerMesh *mesh;                 /* NULL: alone, and nowhere to be reached */
         GPtrArray *admissions;          /* who asks to join: admission.c */
         FdStore *fds;
@@ -59,6 +61,7 @@ int driver_add_apply_turn(Agent *a);
 /* links.c: the mesh */
 int links_open(Agent *a);               /* 0, or an exit status */
 void links_on_config(Agent *a);
+void links_done(Agent *a);
 void links_send(Agent *a, uint64_t conn, const PeerMessage *message);
 void links_close(Agent *a, uint64_t conn, const char *reason);
 void links_look(Agent *a);              /* tells the ensemble where this member is and which key it has, if that changed */

@@ -251,8 +251,12 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
                 journal(LOG_ERR, CONVENE_MESSAGE_CONFIGURATION, "%s; the configuration stays as it was", error);
         else {
                 server_set_limits(a->server, &conf.limits);
+                server_set_timeouts(a->server, conf.timeout_min_msec, conf.timeout_max_msec, conf.timeout_default_msec);
                 a->conf.limits = conf.limits;
-                journal(LOG_INFO, NULL, "Reloaded: limits and declared presences; the other keys are read at start only");
+                a->conf.timeout_min_msec = conf.timeout_min_msec;
+                a->conf.timeout_max_msec = conf.timeout_max_msec;
+                a->conf.timeout_default_msec = conf.timeout_default_msec;
+                journal(LOG_INFO, NULL, "Reloaded: limits, session time-outs and declared presences; the other keys are read at start only");
         }
         if (a->presences) {
                 presences_load(a->presences);
@@ -547,7 +551,7 @@ int agent_run(const AgentOptions *options) {
         units_free(a.units);
         fd_store_free(a.fds);
         a.own = own_free(a.own);
-        a.mesh = peer_mesh_free(a.mesh);
+        links_done(&a);
         if (a.checkpointer)
                 checkpointer_free(a.checkpointer);
         if (a.store)

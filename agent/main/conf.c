@@ -210,6 +210,10 @@ static bool read_file(Conf *c, const char *file, bool may_miss, char **ret_error
                 *ret_error = g_strdup(error->message);          /* names the file */
                 return false;
         }
+        if (!g_utf8_validate_len(text, size, NULL)) {
+                *ret_error = g_strdup_printf("%s: is not UTF-8 text", file);
+                return false;
+        }
         if (size > 0 && !g_key_file_load_from_data(kf, text, size, G_KEY_FILE_NONE, &error)) {
                 *ret_error = g_strdup_printf("%s: %s", file, error->message);
                 return false;

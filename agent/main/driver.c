@@ -160,6 +160,12 @@ static void on_diverged(void *userdata, uint64_t index) {
                 index);
 }
 
+static void on_disk_regressed(void *userdata, uint32_t sid, uint64_t acked, uint64_t last) {
+        journal(LOG_CRIT, CONVENE_MESSAGE_STORE_DAMAGED, "The disk of member %u has lost what it had said was durable: it had acknowledged "
+                "index %" PRIu64 " and has %" PRIu64 " now; it is not counted in this epoch; check that disk, or whether an old image of it "
+                "was restored, and replace the member", sid, acked, last);
+}
+
 static void get_time(void *userdata, uint64_t *ret_now_usec, int64_t *ret_wall_msec) {
         Agent *a = userdata;
         uint64_t wall_usec;
@@ -189,6 +195,7 @@ MemberDriver driver_for_member(Agent *a) {
                 .session_ended = on_session_ended,
                 .soft_quota = on_soft_quota,
                 .diverged = on_diverged,
+                .disk_regressed = on_disk_regressed,
                 .get_time = get_time,
                 .userdata = a,
         };

@@ -14,6 +14,7 @@
 #include "agent/main/journal.h"
 
 #define FEATURE_LEVEL 1
+#define FAREWELL_USEC UINT64_C(300000)
 
 static void on_up(void *userdata, uint64_t conn, uint32_t sid, const Id128 *disk_id) {
         Agent *a = userdata;
@@ -71,19 +72,56 @@ static void take_directory_from_join(Agent *a) {
         zab_config_unref(c);
 }
 
-void links_on_config(Agent *a) {
+static void take_config(Agent *a) {
         MemberStatus s;
-
-        if (!a->mesh)
-                return;
 
         member_get_status(a->member, &s);
         if (s.config || s.pending_config)
                 peer_mesh_set_config(a->mesh, s.config, s.pending_config);
         else
                 take_directory_from_join(a);
+        zab_config_unref(a->known);
+        a->known = s.config ? zab_config_ref((ZabConfig *) s.config) : NULL;
+}
+
+static int on_farewell(sd_event_source *source, uint64_t usec, void *userdata) {
+        Agent *a = userdata;
+
+        a->farewell = sd_event_source_unref(a->farewell);
+        take_config(a);
+        return 0;
+}
+
+static bool somebody_goes(const Agent *a) {
+        MemberStatus s;
+
+        member_get_status(a->member, &s);
+        for (unsigned i = 0; a->known && s.config && i < a->known->members_count; i++)
+                if (!zab_config_find(s.config, a->known->members[i].sid))
+                        return true;
+
+        return false;
+}
+
+/* Who was removed hears of it, so that it can say so; then its connection goes, within a second (SEC-5). */
+void links_on_config(Agent *a) {
+        if (!a->mesh)
+                return;
+
+        if (!somebody_goes(a))
+                take_config(a);
+        else if (!a->farewell &&
+                 sd_event_add_time_relative(a->event, &a->farewell, CLOCK_BOOTTIME, FAREWELL_USEC, 0, on_farewell, a) < 0)
+                take_config(a);
         if (a->server)
                 server_on_role_changed(a->server);
+}
+
+void links_done(Agent *a) {
+        a->farewell = sd_event_source_disable_unref(a->farewell);
+        zab_config_unref(a->known);
+        a->known = NULL;
+        a->mesh = peer_mesh_free(a->mesh);
 }
 
 static void listen_if_told(Agent *a) {

@@ -58,6 +58,7 @@ struct Presences {
         MemberClient *client;
         PresenceSet *set;
         PresenceHost host;
+        Identity self;
         GPtrArray *problems;            /* char* */
         GPtrArray *holdings;            /* Holding* */
         GHashTable *by_number;
@@ -65,7 +66,15 @@ struct Presences {
         sd_event_source *work, *retry;
 };
 
-static const Identity self_identities[] = { { "super", "convened" } };
+/* A voter's agent has every right; an observer's vouches for its own host and no more, so that an administrator has to give
+ * host:NAME the right to create what is declared there. */
+static Identities self_identities(Presences *p) {
+        MemberStatus s;
+
+        member_get_status(p->member, &s);
+        p->self = s.voter ? (Identity) { "super", "convened" } : (Identity) { "host", p->host.name };
+        return (Identities) { &p->self, 1 };
+}
 
 static void look(Holding *h);
 
@@ -179,7 +188,7 @@ static void look(Holding *h) {
         submit(h, &(Request) {
                 .op = REQUEST_EXISTS,
                 .path = h->znode.path,
-                .caller = { self_identities, 1 },
+                .caller = self_identities(h->presences),
         }, h->number);
 }
 
@@ -217,7 +226,7 @@ static void ask_acl(Holding *h) {
         g_autofree char *path = ancestor(h);
 
         h->state = HOLDING_ASKING_ACL;
-        submit(h, &(Request) { .op = REQUEST_GET_ACL, .path = path, .caller = { self_identities, 1 } }, 0);
+        submit(h, &(Request) { .op = REQUEST_GET_ACL, .path = path, .caller = self_identities(h->presences) }, 0);
 }
 
 static void ask_parent_acl(Holding *h) {
@@ -244,7 +253,7 @@ static void make_next(Holding *h) {
                 .acl = { h->acl, h->acl_count },
                 .mode = CREATE_PERSISTENT,
                 .data = (const uint8_t *) "",
-                .caller = { self_identities, 1 },
+                .caller = self_identities(h->presences),
         }, 0);
 }
 

@@ -251,7 +251,7 @@ static void wait_for_entry(Member *m, Pending *p, Zxid zxid) {
         const ZabConfig *c = zab_config(m->zab);
 
         p->zxid = zxid;
-        p->state = PENDING_CONFIG;
+        pending_set_state(p, PENDING_CONFIG);
         if (zxid == 0 || (c && c->version == zxid && tree_zxid(m->tree) >= zxid))
                 finish(m, p, CONVENE_OK);
 }
@@ -261,8 +261,7 @@ void change_start(Pending *p) {
         ConveneStatus status;
         Zxid zxid;
 
-        p->client->waiting--;
-        p->state = PENDING_ANSWER;
+        pending_set_state(p, PENDING_ANSWER);
         p->number = m->next_number++;
         g_queue_push_tail_link(&m->changes, &p->link);
         if (m->term.follows) {

@@ -53,6 +53,10 @@ static bool pending_forget(Member *m, Pending *p) {
                 g_queue_unlink(&m->indexed, &p->link);
                 return false;
 
+        case PENDING_ZXID:
+                g_queue_unlink(&m->awaiting, &p->link);
+                return false;
+
         case PENDING_ANSWER:
         case PENDING_CONFIG:
                 change_forget(p);
@@ -121,10 +125,22 @@ void client_make_all_ready(Member *m) {
         }
 }
 
-static void set_state(Pending *p, PendingState state) {
-        p->client->waiting -= p->state == PENDING_WAIT;
+/* Neither waits for its turn to begin, nor lets anything behind it begin. */
+static bool state_blocks(PendingState state) {
+        return state != PENDING_WAIT && state != PENDING_SENT && state != PENDING_TURN;
+}
+
+static void count(MemberClient *c, PendingState state, int change) {
+        if (state == PENDING_WAIT)
+                c->waiting += change;
+        else if (state_blocks(state))
+                c->blocking += change;
+}
+
+void pending_set_state(Pending *p, PendingState state) {
+        count(p->client, p->state, -1);
         p->state = state;
-        p->client->waiting += p->state == PENDING_WAIT;
+        count(p->client, p->state, 1);
 }
 
 static void reply(MemberClient *c, uint64_t tag, const Result *result) {
@@ -142,6 +158,11 @@ static void answer_refusal(MemberClient *c, uint64_t tag, RequestOp op, ConveneS
 static void answer_read(MemberClient *c, uint64_t tag, const Request *r, uint64_t watch) {
         Member *m = c->member;
         Result result;
+
+        if (watch != 0 && !subscription_fits(c, watch, r->session, r->caller)) {
+                answer_refusal(c, tag, r->op, CONVENE_BAD_ARGUMENTS);
+                return;
+        }
 
         m->statistics.reads++;
         tree_read(m->tree, r, &result);
@@ -177,57 +198,77 @@ static void start_update(Pending *p) {
                 g_assert_not_reached();         /* we encoded it */
 
         payload = encode_update(p->client->member, &d.request);
-        set_state(p, PENDING_SENT);
+        pending_set_state(p, PENDING_SENT);
         forward_send(p, payload, &d.request);
         request_decoded_done(&d);
 }
 
-static void start_confirm(Pending *p) {
+/* False if there is no leader after all. */
+static bool start_confirm(Pending *p) {
         Member *m = p->client->member;
 
         p->read_id = ++m->next_read_id;         /* a fresh one each time (etcd #20418) */
-        set_state(p, PENDING_CONFIRM);
+        pending_set_state(p, PENDING_CONFIRM);
         g_hash_table_insert(m->confirming, &p->read_id, p);
         if (member_step(m, (ZabInput) { .type = ZAB_INPUT_READ_INDEX, .read_id = p->read_id }, NULL) >= 0)
-                return;
+                return true;
 
         g_hash_table_remove(m->confirming, &p->read_id);
-        set_state(p, PENDING_WAIT);
+        pending_set_state(p, PENDING_WAIT);
         m->retry = true;
+        return false;
 }
 
-static void start(Pending *p) {
-        if (p->op == 0)
+static void start_wait(Pending *p) {
+        Member *m = p->client->member;
+        GList *before;
+
+        if (p->zxid <= tree_zxid(m->tree)) {
+                pending_set_state(p, PENDING_TURN);
+                return;
+        }
+
+        pending_set_state(p, PENDING_ZXID);
+        for (before = m->awaiting.tail; before; before = before->prev)
+                if (((Pending *) before->data)->zxid <= p->zxid)
+                        break;
+        g_queue_insert_after_link(&m->awaiting, before, &p->link);
+}
+
+static bool start(Pending *p) {
+        if (p->linearizable)
+                return start_confirm(p);
+
+        if (p->wait)
+                start_wait(p);
+        else if (p->op == 0)
                 change_start(p);
         else if (request_op_is_update(p->op))
                 start_update(p);
-        else if (p->linearizable)
-                start_confirm(p);
         else
-                set_state(p, PENDING_TURN);
-}
-
-static bool may_be_passed(const Pending *p) {
-        return p->state == PENDING_SENT || p->state == PENDING_TURN;
+                pending_set_state(p, PENDING_TURN);
+        return true;
 }
 
 /* Starts waiting requests, in order, as far as they go. */
 static void start_waiting(MemberClient *c) {
         Member *m = c->member;
+        GList *i = c->pending.head;
 
-        for (GList *i = c->pending.head; i && c->waiting > 0; i = i->next) {
+        if (c->waiting == 0 || c->blocking > 0)
+                return;
+        if (m->stepping) {
+                client_make_ready(c);
+                return;
+        }
+
+        while (i && c->waiting > 0 && c->blocking == 0 && member_is_serving(m)) {
                 Pending *p = i->data;
+                bool waits = p->state == PENDING_WAIT, may_be_answered = waits && p->linearizable;
 
-                if (p->state == PENDING_WAIT) {
-                        if (m->stepping) {
-                                client_make_ready(c);
-                                return;
-                        }
-                        if (member_is_serving(m))
-                                start(p);
-                }
-                if (!may_be_passed(p))
+                if (waits && !start(p))
                         return;
+                i = may_be_answered ? c->pending.head : i->next;
         }
 }
 
@@ -252,11 +293,10 @@ static void answer_turn(MemberClient *c, Pending *p) {
 /* Answers from the head of the queue what can be answered now.  A read whose turn it is was started while this member
  * served, and sees no older state than it would have seen then, so it needs no leader any more. */
 static void answer_heads(MemberClient *c) {
-        for (;;) {
+        while (c->front) {
                 Pending *p;
 
-                if (c->waiting > 0)
-                        start_waiting(c);
+                start_waiting(c);
                 p = g_queue_peek_head(&c->pending);
                 if (!p || p->state != PENDING_TURN)
                         return;
@@ -289,7 +329,7 @@ Pending *client_enqueue(MemberClient *c, uint64_t tag, RequestOp op, PendingStat
         p->state = state;
         p->link.data = p;
         p->deadline_usec = c->member->now_usec + LEADER_WAIT_USEC;
-        c->waiting += state == PENDING_WAIT;
+        count(c, state, 1);
         g_queue_push_tail(&c->pending, p);
         c->member->outstanding++;
         return p;
@@ -307,24 +347,10 @@ static GBytes *encode_as_is(Member *m, const Request *r) {
         return writer_to_bytes(&m->writer);
 }
 
-/* True if nothing of this client holds an update back. */
-static bool nothing_held_back(const MemberClient *c) {
-        for (const GList *i = c->pending.tail; i; i = i->prev) {
-                const Pending *p = i->data;
-
-                if (p->state == PENDING_SENT)
-                        return true;            /* it passed the same test */
-                if (!may_be_passed(p))
-                        return false;
-        }
-
-        return true;
-}
-
 static void submit_update(MemberClient *c, uint64_t tag, const Request *r) {
         Member *m = c->member;
 
-        if (!m->stepping && member_is_serving(m) && nothing_held_back(c)) {
+        if (!m->stepping && member_is_serving(m) && c->waiting == 0 && c->blocking == 0) {
                 Request copy = *r;
                 g_autoptr(GBytes) payload = encode_update(m, &copy);
 
@@ -375,6 +401,18 @@ void member_submit(MemberClient *c, uint64_t tag, const Request *r, uint64_t wat
         member_leave(m);
 }
 
+void member_wait(MemberClient *c, uint64_t tag, Zxid zxid) {
+        Member *m = c->member;
+        Pending *p;
+
+        member_enter(m);
+        p = client_enqueue(c, tag, 0, PENDING_WAIT);
+        p->wait = true;
+        p->zxid = zxid;
+        client_make_ready(c);
+        member_leave(m);
+}
+
 void client_answer_update(Pending *p, const Result *result) {
         MemberClient *c = p->client;
 
@@ -391,7 +429,7 @@ void client_answer_update(Pending *p, const Result *result) {
 }
 
 void client_refuse(Pending *p, ConveneStatus status) {
-        set_state(p, PENDING_TURN);
+        pending_set_state(p, PENDING_TURN);
         p->refusal = status;
         client_make_ready(p->client);
 }
@@ -399,11 +437,16 @@ void client_refuse(Pending *p, ConveneStatus status) {
 void client_on_index(Member *m) {
         Pending *p;
 
+        /* Now: the next entry must not be seen with this one. */
         while ((p = g_queue_peek_head(&m->indexed)) && p->index <= m->applied_index) {
                 g_queue_unlink(&m->indexed, &p->link);
-                set_state(p, PENDING_TURN);
-                if (p->client->front)
-                        answer_heads(p->client);        /* now: the next entry must not be seen with this one */
+                pending_set_state(p, PENDING_TURN);
+                answer_heads(p->client);
+        }
+        while ((p = g_queue_peek_head(&m->awaiting)) && p->zxid <= tree_zxid(m->tree) && member_is_serving(m)) {
+                g_queue_unlink(&m->awaiting, &p->link);
+                pending_set_state(p, PENDING_TURN);
+                answer_heads(p->client);
         }
 }
 
@@ -417,20 +460,27 @@ void client_on_read_ready(Member *m, uint64_t read_id, uint64_t index) {
         g_hash_table_remove(m->confirming, &read_id);
         p->index = index;
         if (index <= m->applied_index) {
-                set_state(p, PENDING_TURN);
+                pending_set_state(p, PENDING_TURN);
                 client_make_ready(p->client);
                 return;
         }
 
-        set_state(p, PENDING_INDEX);
+        pending_set_state(p, PENDING_INDEX);
         for (before = m->indexed.tail; before; before = before->prev)
                 if (((Pending *) before->data)->index <= index)
                         break;
         g_queue_insert_after_link(&m->indexed, before, &p->link);
 }
 
-/* What was asked of another leader has no answer any more. */
+/* What was asked of another leader has no answer any more; what waits for a zxid waits for serving again, too. */
 void client_on_term(Member *m) {
+        Pending *waits;
+
+        while ((waits = g_queue_peek_head(&m->awaiting))) {
+                g_queue_unlink(&m->awaiting, &waits->link);
+                pending_set_state(waits, PENDING_WAIT);
+        }
+
         for (GList *i = m->clients.head; i; i = i->next) {
                 MemberClient *c = i->data;
 
@@ -439,7 +489,7 @@ void client_on_term(Member *m) {
 
                         if (p->state == PENDING_CONFIRM) {
                                 g_hash_table_remove(m->confirming, &p->read_id);
-                                set_state(p, PENDING_WAIT);
+                                pending_set_state(p, PENDING_WAIT);
                         }
                 }
         }
@@ -454,13 +504,25 @@ static void time_out(MemberClient *c) {
         }
 }
 
-void client_on_tick(Member *m) {
-        if (m->retry)
+static void time_out_awaiting(Member *m) {
+        for (GList *i = m->awaiting.head, *next; i; i = next) {
+                Pending *p = i->data;
+
+                next = i->next;
+                if (m->now_usec < p->deadline_usec)
+                        continue;
+                g_queue_unlink(&m->awaiting, i);
+                client_refuse(p, CONVENE_NOT_READY);
+        }
+}
+
+void client_on_tick(Member *m, bool retry) {
+        time_out_awaiting(m);
+        if (retry)
                 client_make_all_ready(m);
-        if (member_is_serving(m) && !m->retry)
+        if (member_is_serving(m) && !retry)
                 return;
 
-        m->retry = false;
         for (GList *i = m->clients.head; i; i = i->next)
                 if (((MemberClient *) i->data)->waiting > 0)
                         time_out(i->data);

@@ -46,7 +46,7 @@ static bool dispatch(Member *m, Pending *p) {
 
 /* Gives the leader of this term what it was not given yet. */
 void forward_flush(Member *m) {
-        while (m->undispatched && member_is_serving(m)) {
+        while (m->undispatched && member_is_serving(m) && !m->retry) {
                 if (!dispatch(m, m->undispatched->data)) {
                         m->retry = true;
                         return;

@@ -10,6 +10,8 @@
 
 #include <glib.h>
 
+#define HEAP_SLACK 64U
+
 typedef struct Session {
         uint64_t id;
         uint64_t timeout_usec;
@@ -91,6 +93,17 @@ static Item heap_pop(Liveness *l) {
         return top;
 }
 
+/* Sessions that came and went leave items behind, which come up only when they would have been due. */
+static void drop_stale(Liveness *l) {
+        g_array_set_size(l->heap, 0);
+        for (const GList *i = l->all.head; i; i = i->next) {
+                const Session *s = i->data;
+
+                if (s->due_usec != 0)
+                        heap_push(l, (Item) { s->due_usec, s->id });
+        }
+}
+
 /* Gives the session an item that comes up in time, unless it has one. */
 static void queue(Liveness *l, Session *s) {
         uint64_t due_usec = s->touched_usec + s->timeout_usec;
@@ -100,6 +113,8 @@ static void queue(Liveness *l, Session *s) {
 
         s->due_usec = due_usec;
         heap_push(l, (Item) { due_usec, s->id });
+        if (l->heap->len > 2 * l->all.length + HEAP_SLACK)
+                drop_stale(l);
 }
 
 void liveness_add(Liveness *l, uint64_t session, uint64_t timeout_usec, uint64_t now_usec) {

@@ -33,6 +33,7 @@ typedef enum PendingState {
         PENDING_SENT,                   /* update: its entry; it is in Member.sent */
         PENDING_CONFIRM,                /* linearizable read: the confirmation that the leader still leads */
         PENDING_INDEX,                  /* linearizable read: that `index` is applied; it is in Member.indexed */
+        PENDING_ZXID,                   /* wait: that `zxid` is applied; it is in Member.awaiting */
         PENDING_ANSWER,                 /* change: what the leader says to it; it is in Member.changes */
         PENDING_CONFIG,                 /* change: the entry `zxid`; likewise */
         PENDING_TURN,                   /* a read, a refusal or a change that is done: the answers before it */
@@ -42,11 +43,12 @@ struct Pending {
         MemberClient *client;           /* NULL: gone */
         uint64_t tag;
         PendingState state;
-        RequestOp op;                   /* 0: a change */
+        RequestOp op;                   /* 0: a change or a wait */
         bool linearizable;
+        bool wait;
         bool uncertain;                 /* SENT: a snapshot came after it was, which may hold its effect */
         ConveneStatus refusal;          /* TURN: not OK: the answer */
-        uint64_t deadline_usec;         /* WAIT, CONFIRM: refused as NOT_READY then */
+        uint64_t deadline_usec;         /* WAIT, ZXID: refused as NOT_READY then */
         uint64_t sent_usec;
         uint64_t number;                /* SENT, ANSWER: ours */
         uint64_t session, cxid;         /* SENT */
@@ -55,16 +57,18 @@ struct Pending {
         uint64_t watch;
         GBytes *payload;                /* the encoded request */
         MemberChange change;            /* change: with texts of its own */
-        Zxid base, zxid;                /* change: the version it counts on; its entry */
-        GList link;                     /* in Member.sent, .indexed or .changes */
+        Zxid base, zxid;                /* change: the version it counts on; its entry.  wait: what it waits for */
+        GList link;                     /* in Member.sent, .indexed, .awaiting or .changes */
 };
 
 struct MemberClient {
         Member *member;
         const MemberFront *front;       /* NULL: freed, kept until nobody is inside the member any more */
         void *userdata;
-        GQueue pending;                 /* Pending*, in the order of submission */
+        GQueue pending;                 /* Pending*, in the order of submission: those that wait stand behind the one that
+                                         * blocks, if there is one */
         unsigned waiting;               /* of them, WAIT */
+        unsigned blocking;              /* of them, under way and not to be passed */
         GHashTable *subscriptions;      /* watch number -> Subscription, lookup only */
         GQueue subscription_list;       /* the same, in order of creation */
         GList link;                     /* in Member.clients, or in Member.dead */
@@ -111,7 +115,7 @@ struct Member {
         bool stepping;                  /* zab is one of them */
         bool stepped;                   /* zab has moved since the last look at its role */
         bool started;
-        bool retry;                     /* zab refused something although it leads or follows: again with the next tick */
+        bool retry;                     /* zab refused something although it leads or follows: not before the next tick */
         uint64_t outstanding;           /* Pending of all clients */
 
         Term term;
@@ -128,6 +132,7 @@ struct Member {
         /* client.c */
         GHashTable *confirming;         /* read id -> Pending, lookup only */
         GQueue indexed;                 /* Pending*, INDEX, by index */
+        GQueue awaiting;                /* Pending*, ZXID, by zxid */
         uint64_t next_read_id;
 
         /* change.c */
@@ -159,10 +164,13 @@ struct Member {
 
         /* subscription.c */
         GHashTable *subscriptions;      /* watcher -> Subscription, lookup only */
+        GHashTable *watching;           /* session -> Watching, lookup only */
         uint64_t next_watcher;
+        uint64_t watches_told;          /* of watch_table_count(), what the fronts know */
 
         uint64_t connections[ZAB_CONFIG_MEMBERS_MAX + 1];       /* to each member; 0: none */
         uint64_t now_usec;
+        uint64_t ticked_usec;           /* the last tick */
         int64_t wall_msec;
         uint64_t reap_at_usec;
         uint64_t role_since_usec;
@@ -194,10 +202,11 @@ bool member_propose_own(Member *m, const Request *r);
 
 /* client.c */
 Pending *client_enqueue(MemberClient *c, uint64_t tag, RequestOp op, PendingState state);
+void pending_set_state(Pending *p, PendingState state);
 void client_make_ready(MemberClient *c);
 void client_make_all_ready(Member *m);
 void client_advance_ready(Member *m);
-void client_on_tick(Member *m);
+void client_on_tick(Member *m, bool retry);
 void client_on_term(Member *m);
 void client_on_index(Member *m);                /* after applied_index has grown */
 void client_on_read_ready(Member *m, uint64_t read_id, uint64_t index);
@@ -254,7 +263,12 @@ void digest_on_message(Member *m, const MemberMessage *message);
 void digest_act(Member *m);
 
 /* subscription.c */
+void subscriptions_init(Member *m);
+void subscriptions_done(Member *m);
 void subscription_on_change(Member *m, const TreeChange *change);
+void subscription_on_session_ended(Member *m, uint64_t session);
+/* Whether the number is free, or theirs. */
+bool subscription_fits(const MemberClient *c, uint64_t watch, uint64_t session, Identities caller);
 void subscription_add(MemberClient *c, uint64_t watch, const char *path, WatchKind kind, uint64_t session,
                       Identities caller);
 void subscription_on_snapshot(Member *m, const Tree *before);

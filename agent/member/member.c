@@ -50,7 +50,7 @@ bool member_is_serving(const Member *m) {
 
 static void change_term(Member *m, const Term *t) {
         m->term = *t;
-        m->settled = false;
+        m->settled = m->retry = false;
         client_on_term(m);
         forward_on_term(m);
         sessions_on_term(m);
@@ -257,6 +257,13 @@ static void on_config_changed(void *userdata) {
                 m->driver.config_changed(m->driver.userdata);
 }
 
+static void on_disk_regressed(void *userdata, uint32_t sid, uint64_t acked, uint64_t last) {
+        Member *m = userdata;
+
+        if (m->driver.disk_regressed)
+                m->driver.disk_regressed(m->driver.userdata, sid, acked, last);
+}
+
 void member_send(Member *m, const ZabSession *to, MemberMessage message) {
         message.epoch = to->epoch;
         message.session = to->session;
@@ -284,6 +291,7 @@ Member *member_new(const MemberOptions *options, const MemberDriver *driver) {
                 .read_ready = on_read_ready,
                 .role_changed = on_role_changed,
                 .config_changed = on_config_changed,
+                .disk_regressed = on_disk_regressed,
                 .userdata = m,
         };
 
@@ -299,7 +307,7 @@ Member *member_new(const MemberOptions *options, const MemberDriver *driver) {
         m->liveness = liveness_new();
         m->first_number = m->next_number = (prng_next(&numbers) >> 1) + 1;
         m->confirming = g_hash_table_new(g_int64_hash, g_int64_equal);
-        m->subscriptions = g_hash_table_new(g_int64_hash, g_int64_equal);
+        subscriptions_init(m);
         m->trouble = g_string_new(NULL);
         sessions_init(m);
         m->space_available = true;
@@ -342,7 +350,7 @@ void member_start(Member *m, const ZabMeta *meta) {
         member_enter(m);
         m->started = true;
         m->reap_at_usec = m->now_usec + (uint64_t) m->options.reap_interval_msec * 1000;
-        m->role_since_usec = m->now_usec;
+        m->role_since_usec = m->ticked_usec = m->now_usec;
         m->stepping = true;
         zab_start(m->zab, meta, m->now_usec);
         m->stepping = false;
@@ -364,7 +372,7 @@ Member *member_free(Member *m) {
         watch_table_free(m->watches);
         liveness_free(m->liveness);
         g_hash_table_unref(m->confirming);
-        g_hash_table_unref(m->subscriptions);
+        subscriptions_done(m);
         g_string_free(m->trouble, TRUE);
         g_free(m->role_reason);
         zab_free(m->zab);
@@ -425,12 +433,16 @@ static void input(Member *m, ZabInput in) {
 }
 
 void member_on_tick(Member *m) {
+        bool retry = m->retry;
+
         member_enter(m);
+        m->ticked_usec = m->now_usec;
+        m->retry = false;
         (void) member_step(m, (ZabInput) { .type = ZAB_INPUT_TICK }, NULL);
         forward_on_tick(m);
         sessions_on_tick(m);
         digest_on_tick(m);
-        client_on_tick(m);
+        client_on_tick(m, retry);
         if (m->term.leads && member_is_serving(m) && m->space_available) {
                 sessions_expire(m);
                 reap(m);
@@ -438,19 +450,22 @@ void member_on_tick(Member *m) {
         member_leave(m);
 }
 
+/* What is due again some time after the last tick is not put off by other inputs. */
 uint64_t member_next_tick_usec(const Member *m) {
         uint64_t next = zab_timeout_usec(m->zab);
 
         if (m->flush_at_usec != 0 && (m->term.leads || m->term.follows))
                 next = MIN(next, m->flush_at_usec);
         if (m->retry)
-                next = MIN(next, m->now_usec + RETRY_USEC);
+                next = MIN(next, m->ticked_usec + RETRY_USEC);
+        if (m->awaiting.length > 0)
+                next = MIN(next, m->ticked_usec + 1000000);
         if (!member_is_serving(m))
-                return MIN(next, m->now_usec + 1000000);
+                return MIN(next, m->ticked_usec + 1000000);
         if (!m->term.leads)
                 return next;
         if (!m->space_available)
-                return MIN(next, m->now_usec + 100000);
+                return MIN(next, m->ticked_usec + 100000);
 
         next = MIN(next, m->reap_at_usec);
         return MIN(next, liveness_next_usec(m->liveness));

@@ -8,7 +8,8 @@
  * that every front shares.  Pure: durability, time and requests come in; log appends, replies and events go out,
  * through function pointers called in the order in which things must happen.  An outward call must not call
  * back into the member, with these exceptions: MemberFront's may call member_client_free(), and reply() also
- * member_submit(), member_watch() and member_client_new() once it needs its result no more.
+ * member_submit(), member_wait(), member_watch(), member_set_watches() and member_client_new() once it needs its result no
+ * more.
  *
  * Guarantees to a client (zookeeper-semantics 2.11, 2.12): its requests take effect in the order submitted and are
  * answered in that order; a watch event is delivered before any reply that shows the new state; registering a watch is
@@ -56,6 +57,8 @@ typedef struct MemberDriver {
         /* The state here differs from the leader's at this index (never seen to happen is the aim; say so loudly); a
          * snapshot will replace it. */
         void (*diverged)(void *userdata, uint64_t index);
+        /* May be NULL: see ZabEffects. */
+        void (*disk_regressed)(void *userdata, uint32_t sid, uint64_t acked, uint64_t last);
         /* CLOCK_BOOTTIME and the wall clock, as of the input being handled. */
         void (*get_time)(void *userdata, uint64_t *ret_now_usec, int64_t *ret_wall_msec);
         void *userdata;
@@ -115,8 +118,10 @@ typedef struct MemberFront {
         /* `watch` is the number given to member_watch(); `spent`: it is gone now. */
         void (*event)(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent);
 
-        /* May be NULL: the one-shot watch on `path` is gone by an event that the client may not see (and must not be told). */
-        void (*spent)(void *userdata, uint64_t watch, const char *path);
+        /* May be NULL: the client holds that many more watches (path and kind), or fewer, for whatever reason: also where an
+         * event used one up that may not be shown, and where a session took its watches along.  Told before the event.
+         * Nothing is said of what goes with member_client_free(). */
+        void (*watches)(void *userdata, int change);
 
         /* May be NULL: a persistent watch on `path` has missed events up to `zxid`, because this member was brought up by a
          * snapshot: what it watches is to be read again.  What a look at `path` itself shows was told by event() before. */
@@ -132,7 +137,7 @@ unsigned member_client_pending(const MemberClient *c);  /* submitted and not ans
  * copied where it must outlive the call.  r->cxid is set by the member.
  *
  * `watch` (0: none): for EXISTS, GET_DATA (WATCH_DATA) and GET_CHILDREN (WATCH_CHILDREN), registered by the
- * rules of 2.11 at the instant of the read.
+ * rules of 2.11 at the instant of the read; a number that belongs to other identities is refused (see member_watch()).
  * `flags`: MEMBER_LINEARIZABLE: the read reflects everything acknowledged to anyone before it was submitted. */
 typedef enum MemberRequestFlags {
         MEMBER_LINEARIZABLE = 1,
@@ -147,16 +152,24 @@ void member_submit(MemberClient *c, uint64_t tag, const Request *r, uint64_t wat
  * connected), _NOT_READY.  A TRANSFER is answered when it has begun. */
 void member_change(MemberClient *c, uint64_t tag, const MemberChange *change, Zxid base);
 
+/* Waits until this member serves and has applied `zxid` (0: whatever it has), in order with the client's requests and as long
+ * as they wait for a leader.  Answered by front->reply(tag) with a Result whose op is 0: OK, or CONVENE_NOT_READY.  What is
+ * called from inside that reply sees a state that is as new. */
+void member_wait(MemberClient *c, uint64_t tag, Zxid zxid);
+
 /* Watches that are not part of a read.  `watch` is unique in the client and not 0; the identities that
  * decide about READ are those of `session`, or `caller` (copied) without one.  With `since` not 0: first emits, before it
  * returns, the events since that zxid (CONVENE_HISTORY_GONE: nothing was registered).  One watch number may be
- * used with several paths. */
+ * used with several paths, but for one session or one set of identities (CONVENE_BAD_ARGUMENTS); it ends with that session
+ * (CONVENE_SESSION_EXPIRED: it has).  CONVENE_NOT_READY: this member does not serve, or has not come to `since`; to be asked
+ * again after member_wait(since). */
 ConveneStatus member_watch(MemberClient *c, uint64_t watch, const char *path, WatchKind kind, uint64_t session,
                            Identities caller, Zxid since);
 /* Returns CONVENE_NO_WATCHER if there is none.  path NULL: the whole watch number. */
 ConveneStatus member_unwatch(MemberClient *c, uint64_t watch, const char *path, unsigned kinds);
 
-/* setWatches (2.11): for each path fires at once what changed since `relative`, else registers. */
+/* setWatches (2.11): for each path fires at once what changed since `relative`, else registers.  Errors as above, with
+ * `relative` for `since`. */
 ConveneStatus member_set_watches(MemberClient *c, uint64_t watch, uint64_t session, Identities caller, Zxid relative,
                                  WatchKind kind, bool exist, const char *const *paths, unsigned paths_count);
 

@@ -296,7 +296,10 @@ void sessions_expire(Member *m) {
 
         while ((session = liveness_pop_expired(m->liveness, m->now_usec, heard, m)) != 0) {
                 Request r = { .op = REQUEST_CLOSE_SESSION, .target = session, .expired = true };
+                SessionInfo info;
 
+                if (tree_get_session(m->tree, session, &info))
+                        r.generation = info.generation;         /* one that attaches before this is applied was in time */
                 if (!member_propose_own(m, &r)) {
                         liveness_again(m->liveness, session, m->now_usec + EXPIRE_AGAIN_USEC);
                         return;
@@ -328,6 +331,7 @@ void sessions_on_applied(Member *m, const Request *r, const Result *result, uint
 void sessions_on_ended(Member *m, uint64_t session) {
         liveness_remove(m->liveness, session);
         forget(m, session);
+        subscription_on_session_ended(m, session);
 }
 
 typedef struct Swap {

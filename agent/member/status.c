@@ -6,6 +6,8 @@
  * What an operator sees, and in one sentence why requests are not answered.
  */
 
+#include <string.h>
+
 #include "agent/member/member-internal.h"
 
 static const char *name_of(const Member *m, uint32_t sid) {
@@ -24,12 +26,23 @@ static void append_name(const Member *m, GString *s, uint32_t sid) {
                 g_string_append_printf(s, "member %u", sid);
 }
 
+static bool belongs(const Member *m, const ZabConfig *c) {
+        const ZabConfigMember *self = zab_config_find(c, m->options.zab.sid);
+
+        return self && memcmp(&self->disk_id, &m->options.zab.disk_id, sizeof(self->disk_id)) == 0;
+}
+
 static void say_no_leader(const Member *m, GString *s) {
         const ZabConfig *c = zab_config(m->zab);
         unsigned missing = 0;
 
         if (!c) {
                 g_string_append(s, "no leader: this member does not know the ensemble yet");
+                return;
+        }
+
+        if (!belongs(m, c) && (!zab_pending_config(m->zab) || !belongs(m, zab_pending_config(m->zab)))) {
+                g_string_append(s, "removed: the ensemble has gone on without this member");
                 return;
         }
 

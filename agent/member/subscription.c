@@ -21,7 +21,24 @@ struct Subscription {
         Identities identities;          /* owned, deep */
         unsigned paths_count;           /* paths that the table holds for this watcher */
         GList link;                     /* in client->subscription_list */
+        GList session_link;             /* in Watching.subscriptions */
 };
+
+/* What goes with a session. */
+typedef struct Watching {
+        uint64_t session;
+        GQueue subscriptions;           /* never empty */
+} Watching;
+
+void subscriptions_init(Member *m) {
+        m->subscriptions = g_hash_table_new(g_int64_hash, g_int64_equal);
+        m->watching = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, g_free);
+}
+
+void subscriptions_done(Member *m) {
+        g_hash_table_unref(m->subscriptions);
+        g_hash_table_unref(m->watching);
+}
 
 static Identities identities_copy(Identities from) {
         Identity *items = g_new(Identity, from.count);
@@ -40,6 +57,51 @@ static void identities_free(Identities i) {
         g_free((Identity *) i.items);
 }
 
+static bool identities_equal(Identities a, Identities b) {
+        if (a.count != b.count)
+                return false;
+
+        for (uint32_t i = 0; i < a.count; i++)
+                if (strcmp(a.items[i].scheme, b.items[i].scheme) != 0 || strcmp(a.items[i].id, b.items[i].id) != 0)
+                        return false;
+
+        return true;
+}
+
+/* After each change of the table, all of it one client's. */
+static void tell_watches(MemberClient *c) {
+        Member *m = c->member;
+        uint64_t now = watch_table_count(m->watches);
+        int change = (int) (int64_t) (now - m->watches_told);
+
+        m->watches_told = now;
+        if (change != 0 && c->front && c->front->watches)
+                c->front->watches(c->userdata, change);
+}
+
+static void join_session(Subscription *s) {
+        Member *m = s->client->member;
+        Watching *w = g_hash_table_lookup(m->watching, &s->session);
+
+        if (!w) {
+                w = g_new0(Watching, 1);
+                w->session = s->session;
+                g_hash_table_insert(m->watching, &w->session, w);
+        }
+
+        s->session_link.data = s;
+        g_queue_push_tail_link(&w->subscriptions, &s->session_link);
+}
+
+static void leave_session(Subscription *s) {
+        Member *m = s->client->member;
+        Watching *w = g_hash_table_lookup(m->watching, &s->session);
+
+        g_queue_unlink(&w->subscriptions, &s->session_link);
+        if (w->subscriptions.length == 0)
+                g_hash_table_remove(m->watching, &s->session);
+}
+
 /* The watch table must hold nothing of it any more. */
 static void subscription_free(Subscription *s) {
         MemberClient *c = s->client;
@@ -47,8 +109,25 @@ static void subscription_free(Subscription *s) {
         g_hash_table_remove(c->member->subscriptions, &s->watcher);
         g_hash_table_remove(c->subscriptions, &s->watch);
         g_queue_unlink(&c->subscription_list, &s->link);
+        if (s->session != 0)
+                leave_session(s);
         identities_free(s->identities);
         g_free(s);
+}
+
+/* With all its watches. */
+static void subscription_end(Subscription *s) {
+        MemberClient *c = s->client;
+
+        watch_table_remove_watcher(c->member->watches, s->watcher);
+        subscription_free(s);
+        tell_watches(c);
+}
+
+bool subscription_fits(const MemberClient *c, uint64_t watch, uint64_t session, Identities caller) {
+        const Subscription *s = g_hash_table_lookup(c->subscriptions, &watch);
+
+        return !s || (s->session == session && (session != 0 || identities_equal(s->identities, caller)));
 }
 
 static Subscription *subscription_get(MemberClient *c, uint64_t watch, uint64_t session, Identities caller) {
@@ -64,6 +143,8 @@ static Subscription *subscription_get(MemberClient *c, uint64_t watch, uint64_t 
         s->session = session;
         s->identities = identities_copy(session == 0 ? caller : (Identities) { 0 });
         s->link.data = s;
+        if (session != 0)
+                join_session(s);
         g_queue_push_tail_link(&c->subscription_list, &s->link);
         g_hash_table_insert(c->subscriptions, &s->watch, s);
         g_hash_table_insert(c->member->subscriptions, &s->watcher, s);
@@ -88,8 +169,7 @@ static void emit(Subscription *s, WatchEventType type, const char *path, Zxid zx
         if (c->front && may_see(s, acl)) {
                 c->member->statistics.events++;
                 c->front->event(c->userdata, s->watch, type, path, zxid, spent);
-        } else if (c->front && c->front->spent && spent)
-                c->front->spent(c->userdata, s->watch, path);
+        }
 }
 
 static void on_fire(void *userdata, uint64_t watcher, WatchEventType type, const char *path, Zxid zxid, Acl *acl,
@@ -99,6 +179,7 @@ static void on_fire(void *userdata, uint64_t watcher, WatchEventType type, const
 
         assert(s);
 
+        tell_watches(s->client);
         emit(s, type, path, zxid, acl, spent);
         if (!spent)
                 return;
@@ -123,6 +204,15 @@ void subscription_add(MemberClient *c, uint64_t watch, const char *path, WatchKi
         if (watch_table_get(c->member->watches, s->watcher, path) == 0)
                 s->paths_count++;
         (void) watch_table_add(c->member->watches, s->watcher, path, kind);
+        tell_watches(c);
+}
+
+/* Nobody's identities are left to ask whether an event may be shown. */
+void subscription_on_session_ended(Member *m, uint64_t session) {
+        Watching *w;
+
+        while ((w = g_hash_table_lookup(m->watching, &session)))
+                subscription_end(g_queue_peek_head(&w->subscriptions));
 }
 
 static void on_replay(void *userdata, uint64_t watcher, WatchEventType type, const char *path, Zxid zxid, Acl *acl,
@@ -130,42 +220,55 @@ static void on_replay(void *userdata, uint64_t watcher, WatchEventType type, con
         emit(userdata, type, path, zxid, acl, false);
 }
 
+/* Whether a watch for them may be registered by what this member has at `zxid`. */
+static ConveneStatus may_register(const MemberClient *c, uint64_t watch, uint64_t session, Identities caller, Zxid zxid) {
+        const Member *m = c->member;
+
+        if (watch == 0 || !subscription_fits(c, watch, session, caller))
+                return CONVENE_BAD_ARGUMENTS;
+        if (!member_is_serving(m) || zxid > tree_zxid(m->tree))
+                return CONVENE_NOT_READY;
+        if (session != 0 && !tree_get_session(m->tree, session, &(SessionInfo) { 0 }))
+                return CONVENE_SESSION_EXPIRED;
+
+        return CONVENE_OK;
+}
+
+static ConveneStatus watch_since(MemberClient *c, uint64_t watch, const char *path, WatchKind kind, Zxid since) {
+        Member *m = c->member;
+        Subscription *s = g_hash_table_lookup(c->subscriptions, &watch);
+
+        return change_history_replay(m->history, path, kind, since, s->watcher, on_replay, s);
+}
+
 ConveneStatus member_watch(MemberClient *c, uint64_t watch, const char *path, WatchKind kind, uint64_t session,
                            Identities caller, Zxid since) {
         Member *m = c->member;
         ConveneStatus status = path_validate(path, false);
-        Subscription *s;
 
+        if (status == CONVENE_OK && since != 0 && kind != WATCH_PERSISTENT && kind != WATCH_PERSISTENT_RECURSIVE)
+                status = CONVENE_BAD_ARGUMENTS;
+        if (status == CONVENE_OK)
+                status = may_register(c, watch, session, caller, since);
+        if (status == CONVENE_OK && since != 0 && since < change_history_floor(m->history))
+                status = CONVENE_HISTORY_GONE;
         if (status != CONVENE_OK)
                 return status;
-        if (watch == 0 || (since != 0 && kind != WATCH_PERSISTENT && kind != WATCH_PERSISTENT_RECURSIVE))
-                return CONVENE_BAD_ARGUMENTS;
-        if (since > tree_zxid(m->tree))
-                return CONVENE_BAD_ARGUMENTS;
-        if (since != 0 && since < change_history_floor(m->history))
-                return CONVENE_HISTORY_GONE;
 
-        subscription_add(c, watch, path, kind, session, caller);
-        if (since == 0)
-                return CONVENE_OK;
-
-        s = g_hash_table_lookup(c->subscriptions, &watch);
         member_enter(m);
-        status = change_history_replay(m->history, path, kind, since, s->watcher, on_replay, s);
+        subscription_add(c, watch, path, kind, session, caller);
+        if (since != 0)
+                status = watch_since(c, watch, path, kind, since);
         member_leave(m);
         return status;
 }
 
-ConveneStatus member_unwatch(MemberClient *c, uint64_t watch, const char *path, unsigned kinds) {
+static ConveneStatus unwatch(Subscription *s, const char *path, unsigned kinds) {
+        MemberClient *c = s->client;
         Member *m = c->member;
-        Subscription *s = g_hash_table_lookup(c->subscriptions, &watch);
-
-        if (!s)
-                return CONVENE_NO_WATCHER;
 
         if (!path) {
-                watch_table_remove_watcher(m->watches, s->watcher);
-                subscription_free(s);
+                subscription_end(s);
                 return CONVENE_OK;
         }
 
@@ -173,16 +276,29 @@ ConveneStatus member_unwatch(MemberClient *c, uint64_t watch, const char *path, 
                 return CONVENE_NO_WATCHER;
         if (watch_table_get(m->watches, s->watcher, path) == 0 && --s->paths_count == 0)
                 subscription_free(s);
+        tell_watches(c);
         return CONVENE_OK;
+}
+
+ConveneStatus member_unwatch(MemberClient *c, uint64_t watch, const char *path, unsigned kinds) {
+        Member *m = c->member;
+        Subscription *s = g_hash_table_lookup(c->subscriptions, &watch);
+        ConveneStatus status;
+
+        if (!s)
+                return CONVENE_NO_WATCHER;
+
+        member_enter(m);
+        status = unwatch(s, path, kinds);
+        member_leave(m);
+        return status;
 }
 
 void subscription_free_all(MemberClient *c) {
         Subscription *s;
 
-        while ((s = g_queue_peek_head(&c->subscription_list))) {
-                watch_table_remove_watcher(c->member->watches, s->watcher);
-                subscription_free(s);
-        }
+        while ((s = g_queue_peek_head(&c->subscription_list)))
+                subscription_end(s);
 }
 
 /* The table of setWatches in 2.11: what to do for one path. */
@@ -208,27 +324,24 @@ static void catch_up(MemberClient *c, Subscription *s, const char *path, WatchKi
         /* A znode that is gone has no ACL left that could hide it. */
         if (type == WATCH_EVENT_DELETED || may_see(s, acl)) {
                 m->statistics.events++;
-                c->front->event(c->userdata, s->watch, type, path, tree_zxid(m->tree), true);
-        } else if (c->front->spent)
-                c->front->spent(c->userdata, s->watch, path);
+                c->front->event(c->userdata, s->watch, type, path, tree_zxid(m->tree),
+                                watch_table_get(m->watches, s->watcher, path) == 0);
+        }
 }
 
 ConveneStatus member_set_watches(MemberClient *c, uint64_t watch, uint64_t session, Identities caller, Zxid relative,
                                  WatchKind kind, bool exist, const char *const *paths, unsigned paths_count) {
         Member *m = c->member;
+        ConveneStatus status = may_register(c, watch, session, caller, relative);
         Subscription *s;
 
-        if (watch == 0)
-                return CONVENE_BAD_ARGUMENTS;
-        for (unsigned i = 0; i < paths_count; i++) {
-                ConveneStatus status = path_validate(paths[i], false);
+        for (unsigned i = 0; i < paths_count && status == CONVENE_OK; i++)
+                status = path_validate(paths[i], false);
+        if (status != CONVENE_OK)
+                return status;
 
-                if (status != CONVENE_OK)
-                        return status;
-        }
-
-        s = subscription_get(c, watch, session, caller);
         member_enter(m);
+        s = subscription_get(c, watch, session, caller);
         for (unsigned i = 0; i < paths_count && c->front; i++)
                 catch_up(c, s, paths[i], kind, exist, relative);
         if (s->paths_count == 0)
@@ -276,6 +389,7 @@ static unsigned fire_missed(Subscription *s, const Watched *w, unsigned left, un
                 return left;
 
         (void) watch_table_remove(m->watches, s->watcher, w->path, shots);
+        tell_watches(s->client);
         left &= ~shots;
         emit(s, type, w->path, tree_zxid(m->tree), acl, left == 0);
         return left;

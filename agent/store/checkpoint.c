@@ -227,8 +227,14 @@ static int put_row(Checkpoint *c, const TreeRow *row) {
 static int commit_transaction(Checkpoint *c) {
         MDB_txn *txn = g_steal_pointer(&c->txn);
         const StoreIo *io = c->directory->io;
-        int code = io->commit(io->userdata, txn);
+        int code;
 
+        /* LMDB says EIO also of a write that was cut short, for want of room: then no call has failed, and the pages that are in
+         * use are untouched. */
+        errno = 0;
+        code = io->commit(io->userdata, txn);
+        if (code == EIO && errno != EIO)
+                code = ENOSPC;
         return code != 0 ? fail_mdb(c, code, "commit") : 0;
 }
 

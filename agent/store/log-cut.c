@@ -216,6 +216,8 @@ int log_cut(Log *l, const ZabPosition *position, unsigned segment, uint64_t offs
                 return r;
         }
 
+        /* And who opened the old file meanwhile opens anew. */
+        log_index_cut(&l->index, position->index);
         log_close(l);
         l->fd = fd;
         memcpy(l->name, name, sizeof l->name);

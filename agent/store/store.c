@@ -48,7 +48,6 @@ static char *describe_failure(const Store *s, int error) {
 static int report_damage(Store *s, char *text) {
         s->report.state = STORE_DAMAGED;
         g_free(s->report.text);
-        g_free(s->report.epochs);
         s->report.text = text;
         return -EUCLEAN;
 }
@@ -567,6 +566,7 @@ Store *store_close(Store *s) {
         meta_file_done(&s->meta);
         directory_done(&s->directory);
         g_free(s->report.text);
+        g_free(s->report.epochs);
         g_free(s);
         return NULL;
 }

@@ -164,10 +164,30 @@ static int flush(WriterThread *w) {
         return 0;
 }
 
+/* More was under way than the segment had room for, on a full disk: it stays unanswered until there is room.  Nothing of it is
+ * lost or acknowledged meanwhile. */
+static int wait_for_room(WriterThread *w) {
+        bool stopping = false;
+        int r;
+
+        while ((r = log_make_spare(w->log)) < 0 && error_is_room(r) && !stopping) {
+                outbox_tell_space(w->outbox, false);
+                g_mutex_lock(&w->lock);
+                if (!w->stopping)
+                        (void) g_cond_wait_until(&w->cond, &w->lock, g_get_monotonic_time() + SPACE_RETRY_USEC);
+                stopping = w->stopping;
+                g_mutex_unlock(&w->lock);
+        }
+        return r;
+}
+
 /* Begins the next segment and writes META, which then says that it must be there. */
 static int rotate(WriterThread *w) {
         int r;
 
+        r = wait_for_room(w);
+        if (r < 0)
+                return r;
         r = log_rotate(w->log);
         if (r < 0)
                 return r;

@@ -180,7 +180,7 @@ static int compare_items(const void *a, const void *b) {
 
 void read_ephemerals(Tree *t, const Request *r, Result *ret) {
         const Session *s = index_find(&t->sessions, r->session);
-        const char *prefix = r->path ? r->path : "";
+        const char *prefix = r->path ? r->path : "", *start = r->start_after ? r->start_after : "";
         Page page = PAGE_INIT;
         ListItem *items;
         uint32_t count = 0;
@@ -188,12 +188,13 @@ void read_ephemerals(Tree *t, const Request *r, Result *ret) {
         if (!s)
                 return;
 
+        page_limit(&page, r->entries_max);
         items = arena_allocate_array(&t->answered, s->ephemerals_count, sizeof(ListItem));
         for (const Znode *z = s->ephemerals_first; z; z = z->extra->ephemeral_after) {
                 PathBuffer buffer;
                 const char *path = znode_path(z, &buffer);
 
-                if (g_str_has_prefix(path, prefix))
+                if (g_str_has_prefix(path, prefix) && strcmp(path, start) > 0)
                         items[count++].path = arena_copy_string(&t->answered, path, strlen(path));
         }
         if (count > 1)

@@ -72,7 +72,7 @@ static const struct {
         [REQUEST_GET_ACL]           = { FIELD_PATH },
         [REQUEST_GET_CHILDREN]      = { FIELDS_LIST, REQUEST_MULTI_READ },
         [REQUEST_COUNT_DESCENDANTS] = { FIELD_PATH },
-        [REQUEST_GET_EPHEMERALS]    = { FIELD_PATH },
+        [REQUEST_GET_EPHEMERALS]    = { FIELD_PATH | FIELD_START | FIELD_ENTRIES_MAX },
         [REQUEST_LIST]              = { FIELDS_LIST },
         [REQUEST_MULTI_READ]        = { FIELD_OPERATIONS },
         [REQUEST_WHO_AM_I]          = { FIELD_KNOWN },

@@ -29,8 +29,11 @@ void lead_begin(Zab *z) {
         reads_reset(z);
         set_role(z, ZAB_ROLE_LEADER_SYNC, "elected by a quorum");
         for (unsigned sid = 1; sid <= ZAB_CONFIG_MEMBERS_MAX; sid++)
-                if ((p = z->peers[sid]))
+                if ((p = z->peers[sid])) {
                         p->heard_usec = z->now_usec;
+                        p->witnessed = 0;
+                        p->regressed = false;
+                }
         for (unsigned at = 0; (p = peer_next(z, &at));) {
                 stream_done(z, p);
                 stream_hello(z, p);
@@ -65,7 +68,7 @@ void lead_on_peer_up(Zab *z, Peer *p) {
 /* NEWLEADER */
 
 static uint64_t adopted(const Zab *z, const Peer *p) {
-        return p ? p->stream.newleader_acked || (ZAB_BREAK(COUNT_UNSYNCED) && p->stream.state == STREAM_ENTRIES)
+        return p ? (p->stream.newleader_acked && !p->regressed) || (ZAB_BREAK(COUNT_UNSYNCED) && p->stream.state == STREAM_ENTRIES)
                  : z->self_newleader;
 }
 
@@ -114,7 +117,23 @@ uint64_t lead_acked(const Zab *z, const Peer *p) {
         if (ZAB_BREAK(COUNT_UNSYNCED) && p->stream.state == STREAM_ENTRIES)
                 return p->stream.progress;
 
-        return p->stream.newleader_acked ? p->stream.acked : 0;
+        return p->stream.newleader_acked && !p->regressed ? p->stream.acked : 0;
+}
+
+static void acknowledge(Peer *p, uint64_t index) {
+        p->stream.acked = MAX(p->stream.acked, index);
+        p->witnessed = MAX(p->witnessed, p->stream.acked);
+}
+
+/* 2.12: what was acknowledged in an epoch is of its leader's history, which no follower cuts off in it. */
+bool lead_trusts(Zab *z, Peer *p, uint64_t last) {
+        if (p->regressed || last >= p->witnessed)
+                return !p->regressed;
+
+        p->regressed = true;
+        if (z->effects.disk_regressed)
+                z->effects.disk_regressed(z->effects.userdata, p->sid, p->witnessed, last);
+        return false;
 }
 
 /* The largest index up to which a quorum of each configuration in force for that entry has everything durable: for an entry
@@ -233,7 +252,7 @@ static void on_ack_newleader(Zab *z, Peer *p, const ZabMessage *m) {
         }
 
         s->newleader_acked = true;
-        s->acked = MAX(s->acked, m->index);
+        acknowledge(p, m->index);
         z->moved_usec = z->now_usec;
         stream_on_progress(z, p, m->index);
 }
@@ -258,7 +277,7 @@ static void on_ack(Zab *z, Peer *p, const ZabMessage *m) {
                 return;
         }
 
-        s->acked = MAX(s->acked, m->index);
+        acknowledge(p, m->index);
         stream_on_progress(z, p, m->index);
 }
 

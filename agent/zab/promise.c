@@ -16,7 +16,7 @@
 
 static bool differ(const ZabMeta *a, const ZabMeta *b) {
         return a->accepted_epoch != b->accepted_epoch || a->current_epoch != b->current_epoch ||
-                a->membership != b->membership;
+                a->membership != b->membership || a->commit_floor != b->commit_floor;
 }
 
 bool meta_is_idle(const Zab *z) {

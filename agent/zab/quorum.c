@@ -16,6 +16,8 @@
 
 #include "agent/base/writer.h"
 
+#define RETIRED_MAX 256U
+
 static void notify(Zab *z) {
         if (z->role != ZAB_ROLE_STOPPED)        /* not while the log is restored */
                 z->effects.config_changed(z->effects.userdata);
@@ -96,12 +98,20 @@ bool voter_in_force(const Zab *z, uint32_t sid, const Id128 *disk_id) {
         return false;
 }
 
+/* META keeps what is known committed: a restart would else need a quorum of earlier configurations, too, whose members may be
+ * gone by then. */
+static void raise_floor(Zab *z, uint64_t index) {
+        z->meta.commit_floor = MAX(z->meta.commit_floor, index);
+}
+
 /* 2.13.4: takes effect when it is in the log. */
 void config_push(Zab *z, uint64_t index, Zxid version, GBytes *bytes) {
         PendingConfig c = { .index = index };
 
-        if (z->config && version <= z->config->version)
-                return;                 /* the leader told us already that it, or a later one, is committed */
+        if (z->config && version <= z->config->version) {
+                raise_floor(z, index);  /* the leader told us already that it, or a later one, is committed */
+                return;
+        }
 
         c.config = zab_config_decode(bytes, version);
         assert(c.config);               /* checked before it came here */
@@ -128,11 +138,57 @@ void config_truncate(Zab *z, uint64_t index) {
                 notify(z);
 }
 
+static bool is_retired(const Zab *z, const Id128 *disk_id) {
+        for (guint i = 0; i < z->retired->len; i++)
+                if (id128_equal(&g_array_index(z->retired, Id128, i), disk_id))
+                        return true;
+
+        return false;
+}
+
+/* 2.13.8 */
+static void retire_disks(Zab *z, const ZabConfig *next) {
+        for (unsigned i = 0; z->config && i < z->config->members_count; i++) {
+                const ZabConfigMember *old = &z->config->members[i], *new = zab_config_find(next, old->sid);
+
+                if (!new || id128_equal(&old->disk_id, &new->disk_id) || is_retired(z, &old->disk_id))
+                        continue;
+                if (z->retired->len == RETIRED_MAX)
+                        g_array_remove_index(z->retired, 0);
+                g_array_append_val(z->retired, old->disk_id);
+        }
+}
+
+static bool disk_is_known(const ZabConfig *c, const Id128 *disk_id) {
+        for (unsigned i = 0; i < c->members_count; i++)
+                if (id128_equal(&c->members[i].disk_id, disk_id))
+                        return true;
+
+        return false;
+}
+
+bool config_brings_disk_back(const Zab *z, const ZabConfig *c) {
+        static const Id128 none = { 0 };
+
+        for (unsigned i = 0; i < c->members_count; i++) {
+                const ZabConfigMember *m = &c->members[i], *old = zab_config_find(z->config, m->sid);
+
+                if ((old && id128_equal(&old->disk_id, &m->disk_id)) || id128_equal(&m->disk_id, &none))
+                        continue;
+                if (is_retired(z, &m->disk_id) || disk_is_known(z->config, &m->disk_id))
+                        return true;
+        }
+
+        return false;
+}
+
 void config_commit(Zab *z) {
         while (z->pending_configs->len > 0 && pending(z, 0)->index <= z->commit) {
+                retire_disks(z, pending(z, 0)->config);
                 zab_config_unref(z->config);
                 z->config = zab_config_ref(pending(z, 0)->config);
                 remove_pending(z, 0);
+                raise_floor(z, z->commit);
                 notify(z);
         }
 }
@@ -141,10 +197,13 @@ void config_learn(Zab *z, ZabConfig *c) {
         if (z->config && c->version <= z->config->version)
                 return;
 
+        retire_disks(z, c);
         zab_config_unref(z->config);
         z->config = zab_config_ref(c);
-        while (z->pending_configs->len > 0 && pending(z, 0)->config->version <= c->version)
+        while (z->pending_configs->len > 0 && pending(z, 0)->config->version <= c->version) {
+                raise_floor(z, pending(z, 0)->index);
                 remove_pending(z, 0);
+        }
         notify(z);
 }
 

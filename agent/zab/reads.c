@@ -72,7 +72,7 @@ static void answer(Zab *z, const Read *r) {
 }
 
 static uint64_t answered(const Zab *z, const Peer *p) {
-        return p ? p->stream.round : z->round;
+        return !p ? z->round : p->regressed ? 0 : p->stream.round;
 }
 
 /* Those that waited for the next round wait for this one. */

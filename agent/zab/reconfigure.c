@@ -17,7 +17,7 @@
 static const Peer *synced_peer(const Zab *z, const ZabConfigMember *m) {
         const Peer *p = z->peers[m->sid];
 
-        return p && p->conn != 0 && p->stream.newleader_acked && id128_equal(&p->disk_id, &m->disk_id) ? p : NULL;
+        return p && p->conn != 0 && p->stream.newleader_acked && !p->regressed && id128_equal(&p->disk_id, &m->disk_id) ? p : NULL;
 }
 
 /* 2.13.2: every added voter, not only a quorum. */
@@ -41,7 +41,7 @@ static bool added_are_synced(const Zab *z, const ZabConfig *c) {
 }
 
 static uint64_t present(const Zab *z, const Peer *p) {
-        return !p || (p->conn != 0 && p->stream.newleader_acked);
+        return !p || (p->conn != 0 && p->stream.newleader_acked && !p->regressed);
 }
 
 int reconfigure(Zab *z, const ZabInput *in, Zxid *ret_zxid) {
@@ -51,7 +51,7 @@ int reconfigure(Zab *z, const ZabInput *in, Zxid *ret_zxid) {
                 return -EAGAIN;
 
         c = zab_config_decode(in->payload, 0);
-        if (!c)
+        if (!c || config_brings_disk_back(z, c))
                 return -EINVAL;
 
         if (z->pending_configs->len > 0)

@@ -87,6 +87,7 @@ void stream_on_sync_request(Zab *z, Peer *p, const ZabMessage *m) {
                 return;
         }
 
+        (void) lead_trusts(z, p, m->sync.last.index);   /* brought up to date all the same */
         s->mark = z->last;
         if (m->sync.snap_only || !epochs_common(&z->epochs, &m->sync, &k)) {
                 snap_open(z, p);

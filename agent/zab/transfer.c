@@ -22,7 +22,7 @@ bool transfer_stops_proposals(const Zab *z) {
 }
 
 static bool is_candidate(const Zab *z, const Peer *p) {
-        if (!p || p->conn == 0 || !p->stream.newleader_acked || !zab_config_has_voter(z->config, p->sid, &p->disk_id))
+        if (!p || p->conn == 0 || !p->stream.newleader_acked || p->regressed || !zab_config_has_voter(z->config, p->sid, &p->disk_id))
                 return false;
 
         for (guint i = 0; i < z->pending_configs->len; i++)

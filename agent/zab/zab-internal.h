@@ -63,6 +63,8 @@ typedef struct Peer {
         uint64_t conn;                  /* 0: not connected */
         uint64_t heard_usec;
         bool granted;                   /* its pre-vote or vote in the present campaign */
+        uint64_t witnessed;             /* as leader: what this disk has acknowledged in this epoch, over all sessions */
+        bool regressed;                 /* ... and had not: it counts for nothing (2.12) */
         Stream stream;
 } Peer;
 
@@ -130,6 +132,7 @@ struct Zab {
         /* configurations: as of `applied`; the last known committed; those after it in the log */
         ZabConfig *applied_config, *config;
         GArray *pending_configs;        /* PendingConfig, ascending */
+        GArray *retired;                /* Id128: disks that others replaced, as far as seen */
 
         Peer *peers[ZAB_CONFIG_MEMBERS_MAX + 1];        /* by sid; once seen, for good */
         unsigned peers_count;           /* connected */
@@ -224,6 +227,7 @@ uint64_t quorum_of(const Zab *z, const ZabConfig *c, VoterValue value);         
 uint64_t quorum_in_force(const Zab *z, VoterValue value);       /* ... a quorum of each configuration in force; 0: none */
 bool quorum_alone(const Zab *z);                                /* this member is a quorum */
 bool voter_in_force(const Zab *z, uint32_t sid, const Id128 *disk_id);
+bool config_brings_disk_back(const Zab *z, const ZabConfig *c);
 void config_push(Zab *z, uint64_t index, Zxid version, GBytes *bytes);
 void config_truncate(Zab *z, uint64_t index);
 void config_commit(Zab *z);
@@ -278,6 +282,7 @@ void lead_advance(Zab *z);
 void lead_on_tick(Zab *z);
 int lead_propose(Zab *z, ZabEntryType type, int64_t time_msec, GBytes *payload, Zxid *ret_zxid);
 uint64_t lead_acked(const Zab *z, const Peer *p);               /* a VoterValue */
+bool lead_trusts(Zab *z, Peer *p, uint64_t last);               /* its disk, whose log ends there; tells it if not */
 
 /* reads.c */
 void reads_reset(Zab *z);

@@ -90,6 +90,7 @@ Zab *zab_new(const ZabOptions *options, const ZabEffects *effects) {
         epochs_init(&z->epochs);
         tail_reset(&z->tail, 1);
         z->pending_configs = g_array_new(FALSE, FALSE, sizeof(PendingConfig));
+        z->retired = g_array_new(FALSE, FALSE, sizeof(Id128));
         z->follow.reads = g_array_new(FALSE, FALSE, sizeof(uint64_t));
         z->reads = g_array_new(FALSE, FALSE, sizeof(Read));
         z->scratch = g_array_new(FALSE, FALSE, sizeof(ZabEntry));
@@ -108,6 +109,7 @@ Zab *zab_free(Zab *z) {
         for (guint i = 0; i < z->pending_configs->len; i++)
                 zab_config_unref(g_array_index(z->pending_configs, PendingConfig, i).config);
         g_array_unref(z->pending_configs);
+        g_array_unref(z->retired);
         zab_config_unref(z->config);
         zab_config_unref(z->applied_config);
         zab_config_unref(z->snap_config);
@@ -223,8 +225,10 @@ static void on_peer_up(Zab *z, const ZabInput *in) {
 
         if (p->conn != 0)
                 on_peer_gone(z, p);
-        if (!id128_equal(&p->disk_id, &in->disk_id))
-                p->granted = false;     /* 2.0.5: another voter */
+        if (!id128_equal(&p->disk_id, &in->disk_id)) {
+                p->granted = p->regressed = false;      /* 2.0.5: another voter */
+                p->witnessed = 0;
+        }
         p->disk_id = in->disk_id;
         p->conn = in->conn;
         z->peers_count++;
@@ -411,6 +415,8 @@ void zab_start(Zab *z, const ZabMeta *meta, uint64_t now_usec) {
         z->meta = z->meta_durable = *meta;
         z->now_usec = now_usec;
         z->epoch = meta->current_epoch;
+
+        log_commit(z, MIN(meta->commit_floor, z->last.index));
 
         /* 2.12: what a damaged member's checkpoint holds is not to be trusted either. */
         z->snap_only = meta->membership == ZAB_MEMBERSHIP_DAMAGED && z->applied.index > 0;

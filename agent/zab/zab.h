@@ -95,7 +95,7 @@ typedef struct ZabInput {
         const ZabMessage *message;      /* borrowed */
 } ZabInput;
 
-/* All required.  Called from inside zab_step() and zab_start(); none may call back into zab, getters excepted. */
+/* All required unless marked.  Called from inside zab_step() and zab_start(); none may call back into zab, getters excepted. */
 typedef struct ZabEffects {
         /* The log: one FIFO queue of appends, truncations and installs, numbered by io_seq. */
         void (*append)(void *userdata, uint64_t io_seq, const ZabEntry *entries, unsigned entries_count);
@@ -131,6 +131,9 @@ typedef struct ZabEffects {
         void (*role_changed)(void *userdata, ZabRole role, uint32_t epoch, const char *reason);
         /* The committed configuration, or one that awaits its quorum, has changed: who may be connected. */
         void (*config_changed)(void *userdata);
+        /* May be NULL.  As leader: the disk of member `sid` acknowledged entries up to `acked` in this epoch, and has come back with
+         * a log that ends at `last`.  What it says does not count any more while this member leads (2.12). */
+        void (*disk_regressed)(void *userdata, uint32_t sid, uint64_t acked, uint64_t last);
         void *userdata;
 } ZabEffects;
 
@@ -166,7 +169,7 @@ bool zab_restore_base(Zab *z, uint64_t base_index, Zxid base_zxid, const ZabEpoc
 void zab_start(Zab *z, const ZabMeta *meta, uint64_t now_usec);
 
 /* Returns 0, or for PROPOSE, READ_INDEX, RECONFIGURE and TRANSFER: -EAGAIN while there is no (or another) leader;
- * RECONFIGURE also -EINVAL (malformed), -EINPROGRESS (another one is not committed yet), -ESTALE (`base`), -EBUSY (a voter to
+ * RECONFIGURE also -EINVAL (malformed, or with a disk that was replaced, or is another's), -EINPROGRESS (another one is not committed yet), -ESTALE (`base`), -EBUSY (a voter to
  * be added is not synced, or a quorum of the new one is not connected); TRANSFER also -ENOENT (no such synced voter).
  * PROPOSE and RECONFIGURE give the entry's zxid. */
 int zab_step(Zab *z, const ZabInput *input, Zxid *ret_zxid);

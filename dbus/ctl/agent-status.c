@@ -16,6 +16,7 @@ static void member_facts_free(void *p) {
         g_free(m->role);
         g_free(m->address);
         g_free(m->disk_id);
+        g_free(m->error);
         g_free(m);
 }
 
@@ -25,6 +26,7 @@ void agent_status_done(AgentStatus *s) {
         g_strfreev(s->problems);
         g_free(s->role);
         g_free(s->cluster_id);
+        g_free(s->trouble);
         g_clear_pointer(&s->members, g_ptr_array_unref);
         *s = (AgentStatus) {};
 }
@@ -128,6 +130,8 @@ static int take_property(AgentStatus *s, sd_bus_message *m, const char *name) {
                 return take_members(m, s);
         if (g_str_equal(name, "Positions"))
                 return sd_bus_message_read(m, "v", "(tttt)", &s->last, &s->committed, &s->applied, &s->durable);
+        if (g_str_equal(name, "Trouble"))
+                return take_string(m, &s->trouble);
         return sd_bus_message_skip(m, "v");     /* of a later version */
 }
 
@@ -168,7 +172,8 @@ ExitStatus agent_status_read(Ctl *c, AgentStatus *s) {
         }
 
         /* what the documented properties promise is there from here on */
-        if (!s->version || !s->host || !s->problems || !s->role || !s->cluster_id || !s->members)
+        if (!s->version || !s->host || !s->problems || !s->role || !s->cluster_id || !s->members ||
+            !s->trouble)
                 return bad_reply(-ENODATA);
         return EXIT_STATUS_OK;
 }
@@ -182,17 +187,4 @@ char *agent_status_member_name(const AgentStatus *s, uint32_t sid) {
         }
 
         return sid == 0 ? g_strdup("-") : g_strdup_printf("%" PRIu32, sid);
-}
-
-JsonObject *member_to_json(const AgentStatus *s, const MemberFacts *m) {
-        JsonObject *o = json_object_new_object();
-
-        json_add_u64(o, "sid", m->sid);
-        json_add_string(o, "name", m->name);
-        json_add_string(o, "role", m->role);
-        json_add_string(o, "address", m->address);
-        json_add_string(o, "disk_id", m->disk_id);
-        json_add_bool(o, "leader", m->sid == s->leader);
-        json_add_bool(o, "this", m->sid == s->member);
-        return o;
 }

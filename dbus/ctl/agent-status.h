@@ -13,6 +13,14 @@
 typedef struct MemberFacts {
         uint32_t sid;
         char *name, *role, *address, *disk_id;
+
+        /* as this member sees it; after ensemble_read() */
+        bool connected;
+        bool known;                     /* this member leads: */
+        bool synced;                    /* ... it is up to date */
+        uint64_t acked;                 /* ... the last index that is durable there */
+        uint64_t heard_usec;            /* ... CLOCK_BOOTTIME; 0: not yet */
+        char *error;                    /* why the last connection ended; NULL: connected, or nothing is known */
 } MemberFacts;
 
 typedef struct AgentStatus {
@@ -29,6 +37,7 @@ typedef struct AgentStatus {
         uint64_t role_since_usec;       /* CLOCK_BOOTTIME */
         GPtrArray *members;             /* MemberFacts */
         uint64_t last, committed, applied, durable;
+        char *trouble;                  /* why nothing is answered; "": it is */
 } AgentStatus;
 
 void agent_status_done(AgentStatus *s);
@@ -42,4 +51,3 @@ int agent_status_take(AgentStatus *s, sd_bus_message *m);
 
 /* A member's name, or its number for one that is no member (any more).  Owned by the caller. */
 char *agent_status_member_name(const AgentStatus *s, uint32_t sid);
-JsonObject *member_to_json(const AgentStatus *s, const MemberFacts *m);

@@ -70,8 +70,14 @@ ExitStatus cmd_presence_enable(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_disable(Ctl *c, char **arguments, unsigned count);
 /* cmd-status.c */
 ExitStatus cmd_status(Ctl *c, char **arguments, unsigned count);
+/* cmd-member.c */
 ExitStatus cmd_member_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_member_show(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_token(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_promote(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_demote(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_remove(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_transfer(Ctl *c, char **arguments, unsigned count);
 /* cmd-agent.c */
 ExitStatus cmd_statistics(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_sync(Ctl *c, char **arguments, unsigned count);

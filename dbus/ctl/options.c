@@ -61,6 +61,7 @@ static const struct {
         ROW(DATA, STRING, data, "data", 'd', "DATA", "Data of the unit's znode; specifiers are expanded"),
         ROW(ROOT, STRING, root, "root", 0, "DIR", "Work on the files below this directory, not on a running system"),
         ROW(NO_RELOAD, FLAG, no_reload, "no-reload", 0, NULL, "Do not have the agent read its files again"),
+        ROW(LIFETIME, TIMESPAN, lifetime_msec, "lifetime", 0, "TIME", "The token ends after this long (default 1h)"),
 #undef ROW
 };
 

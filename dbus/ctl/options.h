@@ -49,6 +49,7 @@ typedef enum OptionId {
         OPTION_DATA,
         OPTION_ROOT,
         OPTION_NO_RELOAD,
+        OPTION_LIFETIME,
         _OPTION_MAX,
 } OptionId;
 
@@ -61,7 +62,7 @@ typedef struct Options {
 
         bool super, linearizable, recursive, long_listing, with_data;
         bool ephemeral, sequential, container, parents, null_value, no_reload;
-        uint64_t ttl_msec, session_timeout_msec;        /* 0: not given */
+        uint64_t ttl_msec, session_timeout_msec, lifetime_msec;         /* 0: not given */
         uint64_t depth, count;                          /* 0: not given */
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */

@@ -16,7 +16,6 @@
 #include "dbus/server/error.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/server-private.h"
-#include "dbus/server/watch.h"
 
 #define FREE_CALLS_MAX 1024             /* kept for reuse */
 
@@ -314,21 +313,11 @@ void call_answer(Call *call, const Result *result) {
         call_return(call, reply, result_bytes(result));
 }
 
-/* The read has registered its watch: from now on it is one of the caller's, and no longer part of the call. */
-static void call_count_watch(Call *call, const Result *result) {
-        WatchKind kind = call->op == REQUEST_GET_CHILDREN ? WATCH_CHILDREN : WATCH_DATA;
-
-        if (result->status == CONVENE_OK || (call->op == REQUEST_EXISTS && result->status == CONVENE_NO_NODE))
-                watch_note_added(call->caller, call->watch, call_path(call), kind);
-}
-
 void call_on_reply(void *userdata, uint64_t tag, const Result *result) {
         Call *call = (Call *) (uintptr_t) tag;
 
         assert(call->caller == userdata);
 
-        if (call->watch != 0)
-                call_count_watch(call, result);
         if (call->done)
                 call->done(call, result);
         else

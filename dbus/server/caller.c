@@ -33,6 +33,7 @@ typedef struct Held {
 static const MemberFront front = {
         .reply = call_on_reply,
         .event = watch_on_event,
+        .watches = watch_on_count,
 };
 
 static void caller_on_drain(void *userdata);
@@ -73,8 +74,8 @@ Caller *caller_free(Caller *c) {
 
         owners_on_caller_gone(c);
         call_forget_caller(c);
-        watch_forget_caller(c);
         c->client = member_client_free(c->client);
+        watch_forget_caller(c);
         while ((h = g_queue_pop_head(&c->held)))
                 held_free(c, h);
         polkit_question_cancel(c->asking);
@@ -107,6 +108,11 @@ Caller *caller_get(Channel *ch, const char *name) {
         return c;
 }
 
+static void refuse_to_hold(Caller *c, sd_bus_message *m) {
+        reply_refusal(c->channel, m, CONVENE_LIMIT_EXCEEDED,
+                      "too many calls wait for an earlier one (Calls= and Bytes= in [Limits] of convened.conf)");
+}
+
 void caller_set_credentials(Caller *c, uid_t uid, pid_t pid, int pidfd) {
         assert(!c->account);
 
@@ -115,6 +121,13 @@ void caller_set_credentials(Caller *c, uid_t uid, pid_t pid, int pidfd) {
         c->pidfd = pidfd;
         c->account = account_get(c->server, uid);
         c->account->held_bytes += c->held_bytes;
+        /* What was held before anybody knew for whom. */
+        while (c->held.length > 0 && c->account->held_bytes > c->server->limits.bytes) {
+                Held *h = g_queue_pop_tail(&c->held);
+
+                refuse_to_hold(c, h->message);
+                held_free(c, h);
+        }
 }
 
 static char *join_at(const char *name, const char *host) {
@@ -212,8 +225,7 @@ static void caller_enqueue(Caller *c, sd_bus_message *m, Method method) {
         if (!caller_may_hold(c, bytes)) {
                 if (c->held.length == 0)
                         caller_stop_asking(c);  /* that was for this call */
-                reply_refusal(c->channel, m, CONVENE_LIMIT_EXCEEDED,
-                              "too many calls wait for an earlier one (Calls= and Bytes= in [Limits] of convened.conf)");
+                refuse_to_hold(c, m);
                 return;
         }
 

@@ -72,7 +72,7 @@ struct Caller {
         ConveneStatus implicit_status;  /* ... and its status */
         unsigned attach_failures;
 
-        GHashTable *watches;            /* WatchEntry; see watch.h.  NULL: none yet */
+        unsigned watches;               /* as the member counts them; charged */
         bool events_lost;               /* an event could not be sent: no call is answered any more */
 };
 

@@ -127,6 +127,8 @@ int handshake_step(Handshake *h) {
                 }
                 if (h->line_size < 2 || h->line[h->line_size - 2] != '\r' || ++h->lines_count > LINES_MAX)
                         return -EPROTO;
+                if (memchr(h->line, '\0', h->line_size))
+                        return -EPROTO;
                 h->line[h->line_size - 2] = '\0';
                 h->line_size = 0;
                 r = take_line(h);

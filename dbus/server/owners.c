@@ -223,6 +223,13 @@ void server_on_session_ended(Server *s, uint64_t session, bool expired) {
         g_hash_table_remove(s->owned, &session);
 }
 
+void server_close_unit_session(Server *s, uint64_t session) {
+        OwnedSession *o = owners_find(s, session);
+
+        if (o)
+                owners_end(o);
+}
+
 int owners_init(Server *s) {
         int r;
 

@@ -95,3 +95,5 @@ void server_recover_owners(Server *s);
 /* Calls `opened` once with status and id.  When the unit's run ends the session is closed by the server. */
 void server_open_unit_session(Server *s, const UnitFacts *run, uint32_t timeout_msec,
                               void (*opened)(void *userdata, ConveneStatus status, uint64_t session), void *userdata);
+/* Sees to it that one so opened is closed; 0, or one that has ended: nothing. */
+void server_close_unit_session(Server *s, uint64_t session);

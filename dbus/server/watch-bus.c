@@ -88,7 +88,6 @@ static int method_watch(Caller *c, sd_bus_message *m) {
                 reply_error(c->channel, m, status, path);
                 return METHOD_DONE;
         }
-        watch_note_added(c, number, path, kind);
         return reply_zxid(c, m, zxid);
 }
 
@@ -108,7 +107,6 @@ static int method_unwatch(Caller *c, sd_bus_message *m) {
                 reply_error(c->channel, m, status, path);
                 return METHOD_DONE;
         }
-        watch_note_removed(c, number, path, ALL_KINDS);
         return reply_empty(c, m);
 }
 
@@ -129,8 +127,6 @@ static int read_paths(sd_bus_message *m, uint32_t paths_max, GPtrArray *paths) {
         return sd_bus_message_exit_container(m);
 }
 
-/* Whether a path was watched or fired at once is known from the events that came meanwhile: each fired one-shot watch takes its own
- * charge back (watch_on_event), so all are noted before. */
 static int catch_up(Caller *c, sd_bus_message *m, uint64_t number, Zxid relative, WatchKind kind, bool exist,
                     GPtrArray *paths, const Request *who) {
         ConveneStatus status;
@@ -142,15 +138,10 @@ static int catch_up(Caller *c, sd_bus_message *m, uint64_t number, Zxid relative
                         return METHOD_DONE;
                 }
         }
-        for (guint i = 0; i < paths->len; i++)
-                watch_note_added(c, number, g_ptr_array_index(paths, i), kind);
         status = member_set_watches(c->client, number, who->session, who->caller, relative, kind, exist,
                                     (const char *const *) paths->pdata, paths->len);
         if (status == CONVENE_OK)
                 return reply_empty(c, m);
-
-        for (guint i = 0; i < paths->len; i++)
-                watch_note_removed(c, number, g_ptr_array_index(paths, i), kind);
         reply_error(c->channel, m, status, NULL);
         return METHOD_DONE;
 }

@@ -135,7 +135,14 @@ static void bare_append(Bench *b) {
 static void store_begin(Bench *b, const char *directory) {
         g_autofree char *path = g_build_filename(directory, "store", NULL), *error = NULL;
         StoreOptions options = { .directory = path };
-        StoreListener listener = { on_appended, on_done, on_checkpointed, on_space, on_failed, b };
+        StoreListener listener = {
+                .appended = on_appended,
+                .meta_written = on_done,
+                .checkpointed = on_checkpointed,
+                .space = on_space,
+                .failed = on_failed,
+                .userdata = b,
+        };
         ZabPosition position;
         int r;
 
@@ -278,7 +285,14 @@ static void checkpoint(Bench *b, GBytes *payload, const char *name, unsigned row
 static void load(Bench *b, const char *directory) {
         g_autofree char *path = g_build_filename(directory, "store", NULL), *error = NULL;
         StoreOptions options = { .directory = path };
-        StoreListener listener = { on_appended, on_done, on_checkpointed, on_space, on_failed, b };
+        StoreListener listener = {
+                .appended = on_appended,
+                .meta_written = on_done,
+                .checkpointed = on_checkpointed,
+                .space = on_space,
+                .failed = on_failed,
+                .userdata = b,
+        };
         ZabPosition position;
         double begin = usec(), loaded;
 

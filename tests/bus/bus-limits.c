@@ -82,6 +82,50 @@ static void test_watches(void) {
         agent_free(a);
 }
 
+/* What SetWatches fires at once takes nothing else of the same number away. */
+static void test_watches_set(void) {
+        Agent *a = agent_new("Watches=3\n");
+        {
+                g_autoptr(sd_bus) bus = peer_new(a);
+                g_autoptr(Record) r = record_new(bus);
+
+                make_open(bus, "/s");
+                for (unsigned i = 0; i < 2; i++)
+                        sd_bus_message_unref(call(bus, WATCHES, "Watch", "tssa{sv}", UINT64_C(1), i == 0 ? "/s" : "/", "children", 0));
+                for (unsigned i = 0; i < 5; i++)
+                        sd_bus_message_unref(call(bus, WATCHES, "SetWatches", "ttsasa{sv}", UINT64_C(1), UINT64_C(1), "data", 1,
+                                                  "/s", 0));
+                record_wait(bus, r, 5);
+                sd_bus_message_unref(call(bus, WATCHES, "Watch", "tssa{sv}", UINT64_C(2), "/", "children", 0));
+                assert_limit(call_fails(bus, LIMIT_EXCEEDED, WATCHES, "Watch", "tssa{sv}", UINT64_C(3), "/", "children", 0), "3",
+                             "Watches");
+        }
+        agent_free(a);
+}
+
+/* A one-shot watch whose event its owner may not see is spent all the same, and makes room. */
+static void test_watches_unseen(void) {
+        Agent *a;
+
+        if (geteuid() != 0) {
+                g_test_skip("needs a second user");
+                return;
+        }
+        a = agent_new("Watches=3\n");
+        {
+                g_autoptr(sd_bus) root = peer_new(a), bus = peer_new_as(a, NOBODY);
+
+                for (unsigned i = 0; i < 7; i++) {
+                        g_autofree char *path = g_strdup_printf("/unseen-%u", i);
+
+                        sd_bus_message_unref(call(bus, TREE, "Exists", "sa{sv}", path, 1, "watch", "t", UINT64_C(1) + i));
+                        sd_bus_message_unref(call(root, TREE, "Create", "saysa{sv}", path, 0, "persistent", 1, "acl", "a(uss)", 1,
+                                                  31, "unix", "0@testhost"));
+                }
+        }
+        agent_free(a);
+}
+
 /* A window beyond the limit: some are refused by name, the others answered, none lost. */
 static void test_calls(void) {
         Agent *a = agent_new("Calls=8\n");
@@ -173,6 +217,8 @@ void add_limit_tests(void) {
         g_test_add_func("/bus/limits/sessions", test_sessions);
         g_test_add_func("/bus/limits/ephemerals", test_ephemerals);
         g_test_add_func("/bus/limits/watches", test_watches);
+        g_test_add_func("/bus/limits/watches-set", test_watches_set);
+        g_test_add_func("/bus/limits/watches-unseen", test_watches_unseen);
         g_test_add_func("/bus/limits/calls", test_calls);
         g_test_add_func("/bus/limits/bytes", test_bytes);
         g_test_add_func("/bus/limits/connections", test_connections);

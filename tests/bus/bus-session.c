@@ -86,6 +86,31 @@ static void test_implicit(void) {
         g_assert_false(exists(other, "/implicit-b"));
 }
 
+/* By pages of two and one, each after the last path of the page before. */
+static void test_ephemerals_pages(void) {
+        static const char *const wanted[] = { "/page-a", "/page-b", "/page-c" };
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        const char *after = "";
+        unsigned n = 0;
+        int more = true;
+
+        for (unsigned i = 3; i > 0; i--)
+                sd_bus_message_unref(call(bus, TREE, "Create", "saysa{sv}", wanted[i - 1], 0, "ephemeral", 0));
+        while (more) {
+                g_autoptr(sd_bus_message) m = call(bus, TREE, "GetEphemerals", "sa{sv}", "/page-", 2, "limit", "u", 2,
+                                                   "start-after", "s", after);
+                g_auto(GStrv) page = NULL;
+
+                g_assert_cmpint(sd_bus_message_read_strv(m, &page), >=, 0);
+                g_assert_cmpint(sd_bus_message_read(m, "b", &more), >=, 0);
+                g_assert_cmpuint(g_strv_length(page), ==, n == 0 ? 2 : 1);
+                for (char **path = page; *path; path++)
+                        g_assert_cmpstr(*path, ==, wanted[n++]);
+                after = wanted[n - 1];
+        }
+        g_assert_cmpuint(n, ==, 3);
+}
+
 static void test_connection(void) {
         g_autoptr(sd_bus) bus = peer_new(shared), other = peer_new(shared);
         Opened o = open_session(bus, "connection", 5000);
@@ -329,6 +354,7 @@ static void test_agent_restart(void) {
 void add_session_tests(void) {
         g_test_add_func("/bus/session/timeout-is-negotiated", test_timeout_is_negotiated);
         g_test_add_func("/bus/session/implicit", test_implicit);
+        g_test_add_func("/bus/session/ephemerals-pages", test_ephemerals_pages);
         g_test_add_func("/bus/session/connection", test_connection);
         g_test_add_func("/bus/session/explicit-and-attach", test_explicit_and_attach);
         g_test_add_func("/bus/session/attach-moves", test_attach_moves);

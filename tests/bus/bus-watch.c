@@ -138,7 +138,8 @@ static void test_errors(void) {
         g_free(call_fails(bus, BAD_ARGUMENTS, WATCHES, "Watch", "tssa{sv}", N(1), "/", "all", 0));
         g_free(call_fails(bus, BAD_ARGUMENTS, WATCHES, "Watch", "tssa{sv}", N(1), "/a/", "data", 0));
         g_free(call_fails(bus, BAD_ARGUMENTS, WATCHES, "Watch", "tssa{sv}", N(1), "/", "data", 1, "since", "t", N(1)));
-        g_free(call_fails(bus, BAD_ARGUMENTS, WATCHES, "Watch", "tssa{sv}", N(1), "/", "recursive", 1, "since", "t", UINT64_MAX));
+        /* Another member may be ahead; no member is as far ahead as that. */
+        g_free(call_fails(bus, NOT_READY, WATCHES, "Watch", "tssa{sv}", N(1), "/", "recursive", 1, "since", "t", UINT64_MAX));
 }
 
 static uint64_t zxid_now(sd_bus *bus) {

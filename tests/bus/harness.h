@@ -23,6 +23,7 @@
 #define NO_AUTH "org.convene1.Error.NoAuth"
 #define BAD_ARGUMENTS "org.convene1.Error.BadArguments"
 #define LIMIT_EXCEEDED "org.convene1.Error.LimitExceeded"
+#define NOT_READY "org.convene1.Error.NotReady"
 #define SESSION_EXPIRED "org.convene1.Error.SessionExpired"
 
 typedef struct Agent {
@@ -89,6 +90,8 @@ void add_watch_tests(void);
 void add_session_tests(void);
 void add_limit_tests(void);
 void add_hostile_tests(void);
+void add_polkit_tests(void);
+void add_broker_tests(void);
 
 /* The agent that tests share. */
 extern Agent *shared;

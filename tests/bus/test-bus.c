@@ -34,6 +34,8 @@ int main(int argc, char *argv[]) {
         add_session_tests();
         add_limit_tests();
         add_hostile_tests();
+        add_polkit_tests();
+        add_broker_tests();
 
         shared = agent_new(NULL);
         r = g_test_run();

@@ -42,6 +42,10 @@ class Broker:
         here.environment = {**here.environment, "CONVENE_ADDRESS": address}
         return self
 
+    def emit(self, destination, name, *arguments):
+        subprocess.run(["dbus-send", f"--bus={here.environment['CONVENE_ADDRESS']}", "--type=signal",
+                        f"--dest={destination}", "/org/convene1", f"org.convene1.{name}", *arguments], check=True)
+
     def __exit__(self, *what):
         here.environment = self.environment
         if here.agent.running.process.poll() is None:
@@ -96,6 +100,35 @@ def test_broker_outlives_the_agent():
         equal(holder.end(), SESSION)
         holder.close()
         watch.close()
+
+
+def test_forged_signals():
+    """Whoever else is on the bus can send signals that look like the agent's; the followers know better."""
+    if not shutil.which("dbus-send"):
+        raise Skip("dbus-send is not installed")
+    with Broker() as broker:
+        good("create", "/forged")
+        holder = running("create", "-e", "/forged/held")
+        holder.line()
+        session = good("stat", "/forged/held", "--json").json[0]["stat"]["ephemeral_owner"]
+        watch = running("watch", "-r", "/forged", "--since", good("sync").text.strip(), "--json")
+        good("set", "/forged", "1")
+        equal(json.loads(watch.line())["path"], "/forged")
+        for number in range(20):
+            for signal_and_arguments in (
+                ("Watches.Event", "uint64:1", "string:deleted", "string:/forged", "uint64:7", "boolean:false"),
+                ("Sessions.Ended", f"uint64:{int(session, 16)}", "boolean:false"),
+            ):
+                broker.emit(f":1.{number}", *signal_and_arguments)
+        good("set", "/forged", "2")
+        event = json.loads(watch.line())
+        equal((event["type"], event["path"]), ("data-changed", "/forged"))
+        good("sync")
+        equal(holder.process.poll(), None)
+        good("stat", "/forged/held")
+        watch.close()
+        holder.kill(signal.SIGKILL)
+        holder.close()
 
 
 def test_without_broker():

@@ -6,7 +6,8 @@
  *     make-seeds tests/fuzz/corpus
  *
  * Writes the inputs that fuzzing begins with, DIRECTORY/TARGET/seed-NN: what the encoders make of one request of
- * each kind, a few configurations, a few ACLs.  Run it again when a format changes.
+ * each kind, a few configurations, a few ACLs, the rows of a tree.  Run it again when a format changes.  (The seeds of
+ * texts that people write are written by people.)
  */
 
 #include <errno.h>
@@ -16,7 +17,7 @@
 #include <glib/gstdio.h>
 
 #include "agent/base/writer.h"
-#include "agent/tree/request.h"
+#include "agent/tree/tree.h"
 #include "agent/zab/config.h"
 
 #define DIGEST "u:Jq7wMyA/w2Vd5WIDAKdu4OIIFEQ="
@@ -153,6 +154,72 @@ static bool save_paths_and_acls(void) {
         return true;
 }
 
+/*
+ * Rows
+ */
+
+static const AclEntry open_entry = { PERMISSION_ALL, { "world", "anyone" } };
+static const Identity super_identity = { "super", "" };
+
+#define OPEN { &open_entry, 1 }
+
+static void apply(Tree *t, Request r) {
+        Result result;
+
+        if (r.session == 0)
+                r.caller = (Identities) { &super_identity, 1 };
+        tree_apply_request(t, tree_zxid(t) + 1, 1000, &r, &result);
+        g_assert_cmpint(result.status, ==, CONVENE_OK);
+}
+
+static bool save_rows(unsigned n, Tree *t) {
+        g_auto(Writer) w = WRITER_INIT;
+        const TreeRow *rows;
+        unsigned count;
+
+        writer_u64(&w, tree_zxid(t));
+        tree_checkpoint_begin(t, true);
+        while (tree_checkpoint_next(t, 100, &rows, &count))
+                for (unsigned i = 0; i < count; i++) {
+                        writer_u8(&w, rows[i].table);
+                        writer_u64(&w, rows[i].key);
+                        writer_blob(&w, rows[i].value, rows[i].value_size);
+                }
+        return save("rows", n, w.data, w.size);
+}
+
+/* Everything that a row can say, in few rows: the mutations are to hit something. */
+static bool save_trees(void) {
+        Tree *t = tree_new(NULL);
+        uint64_t session;
+        bool ok = save_rows(0, t);
+
+        apply(t, (Request) { .op = REQUEST_CREATE, .path = "/a", DATA("x"), .acl = OPEN });
+        apply(t, (Request) { .op = REQUEST_CREATE, .path = "/a/t", .acl = OPEN, .mode = CREATE_TTL, .ttl_msec = 9 });
+        apply(t, (Request) { .op = REQUEST_CREATE, .path = "/c", .acl = { entries + 2, 2 }, .mode = CREATE_CONTAINER });
+        ok = ok && save_rows(1, t);
+
+        apply(t, (Request) { .op = REQUEST_OPEN_SESSION, .timeout_msec = 10000, .owner_kind = OWNER_UNIT,
+                             .owner = "a.service 5f3c", .member = 1, .identities = CALLER });
+        session = tree_zxid(t);
+        apply(t, (Request) { .op = REQUEST_CREATE, .session = session, .cxid = 1, .path = "/a/e", .acl = OPEN,
+                             .mode = CREATE_EPHEMERAL_SEQUENTIAL });
+        apply(t, (Request) { .op = REQUEST_CREATE, .session = session, .cxid = 2, .path = "/a/f", .acl = OPEN,
+                             .mode = CREATE_EPHEMERAL });
+        ok = ok && save_rows(2, t);
+
+        apply(t, (Request) { .op = REQUEST_CREATE, .path = "/zookeeper/quota/a", .acl = OPEN });
+        apply(t, (Request) { .op = REQUEST_CREATE, .path = "/zookeeper/quota/a/zookeeper_limits",
+                             DATA("count=9,bytes=-1=;byteHardLimit=99;countHardLimit=20"), .acl = OPEN });
+        apply(t, (Request) { .op = REQUEST_CREATE, .path = "/zookeeper/quota/a/zookeeper_stats", DATA(""), .acl = OPEN });
+        ok = ok && save_rows(3, t);
+
+        apply(t, (Request) { .op = REQUEST_DELETE_RECURSIVE, .path = "/a" });
+        ok = ok && save_rows(4, t);
+        tree_free(t);
+        return ok;
+}
+
 int main(int argc, char **argv) {
         if (argc != 2) {
                 g_printerr("make-seeds DIRECTORY\n");
@@ -160,5 +227,5 @@ int main(int argc, char **argv) {
         }
 
         directory = argv[1];
-        return save_requests() && save_configs() && save_paths_and_acls() ? 0 : 1;
+        return save_requests() && save_configs() && save_paths_and_acls() && save_trees() ? 0 : 1;
 }

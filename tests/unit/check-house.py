@@ -38,7 +38,7 @@ ARROWS = {
     "dbus/server": "recipe member host base",
     "dbus/ctl": "base",
     "units": "base",
-    "tests/sim": " ".join(PURE),
+    "tests/sim": " ".join(PURE + ["tests/unit"]),
     "tests/scenario": " ".join(PURE) + " tests/sim",
     "tests/unit": "*",
     "tests/fuzz": "*",

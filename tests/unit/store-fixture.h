@@ -21,6 +21,7 @@
 #include "agent/store/format/record.h"
 #include "agent/store/format/segment.h"
 #include "agent/store/io.h"
+#include "agent/tree/chunk.h"
 
 #define FIXTURE_ROWS 2000
 #define FIXTURE_WAIT_MSEC 30000
@@ -42,7 +43,13 @@ typedef struct Fixture {
         char *error;                    /* of the last open; owned */
 
         /* told */
-        uint64_t appended, meta_written, checkpointed;
+        uint64_t appended, meta_written, checkpointed, snap_failed, log_dropped;
+        int snap_error;
+        uint64_t log_request, snapshot_request, chunk_request;          /* of the last answer of each kind */
+        GArray *entries;                /* of the last log_read; owned, payloads included */
+        ZabPosition snapshot_position;
+        GBytes *chunk;                  /* owned; NULL at the end */
+        Hash128 chunk_digest;
         int checkpoint_error;
         int space;                      /* -1: nothing said */
         unsigned failed;
@@ -52,6 +59,10 @@ typedef struct Fixture {
 
         /* log */
         ZabPosition last;
+        Zxid next_zxid;                 /* of the next entry; 0: one more */
+        GArray *positions;              /* ZabPosition, of each index; owned */
+        uint64_t watched_index;         /* in a replay, the lowest epoch of the zxids after this index: */
+        uint32_t lowest_epoch_after;
         uint64_t io_seq;
         ZabPosition replay_last;
         uint64_t replay_first;
@@ -87,6 +98,56 @@ static inline void fixture_on_checkpoint(void *userdata, uint64_t io_seq, int er
         f->checkpoint_error = error;
 }
 
+static inline void fixture_on_snap_failed(void *userdata, uint64_t io_seq, int error) {
+        Fixture *f = userdata;
+
+        g_assert_cmpint(error, <, 0);
+        f->snap_failed = io_seq;
+        f->snap_error = error;
+}
+
+static inline void fixture_on_log_dropped(void *userdata, uint64_t index) {
+        Fixture *f = userdata;
+
+        g_assert_cmpuint(index, >, f->log_dropped);
+        f->log_dropped = index;
+}
+
+static inline void fixture_forget_answers(Fixture *f) {
+        for (unsigned i = 0; f->entries && i < f->entries->len; i++)
+                g_bytes_unref(g_array_index(f->entries, ZabEntry, i).payload);
+        g_clear_pointer(&f->entries, g_array_unref);
+        g_clear_pointer(&f->chunk, g_bytes_unref);
+}
+
+static inline void fixture_on_log_read(void *userdata, uint64_t request, const ZabEntry *entries, unsigned count) {
+        Fixture *f = userdata;
+
+        fixture_forget_answers(f);
+        f->entries = g_array_new(FALSE, FALSE, sizeof(ZabEntry));
+        g_array_append_vals(f->entries, entries, count);
+        for (unsigned i = 0; i < count; i++)
+                g_bytes_ref(entries[i].payload);
+        f->log_request = request;
+}
+
+static inline void fixture_on_snapshot_opened(void *userdata, uint64_t request, const ZabPosition *position,
+                                              GBytes *config) {
+        Fixture *f = userdata;
+
+        f->snapshot_request = request;
+        f->snapshot_position = *position;
+}
+
+static inline void fixture_on_chunk(void *userdata, uint64_t request, GBytes *chunk, Hash128 digest) {
+        Fixture *f = userdata;
+
+        fixture_forget_answers(f);
+        f->chunk_request = request;
+        f->chunk = chunk ? g_bytes_ref(chunk) : NULL;
+        f->chunk_digest = digest;
+}
+
 static inline void fixture_on_space(void *userdata, bool available) {
         Fixture *f = userdata;
 
@@ -107,6 +168,7 @@ static inline void fixture_init(Fixture *f, const char *directory) {
                 .directory = directory ? g_strdup(directory) : g_dir_make_tmp("convene-store-XXXXXX", NULL),
                 .io = store_io_system,
                 .space = -1,
+                .positions = g_array_new(FALSE, TRUE, sizeof(ZabPosition)),
         };
         g_assert_nonnull(f->directory);
         f->io.segment_bytes_min = 8192;
@@ -134,12 +196,20 @@ static inline void fixture_close(Fixture *f) {
         f->store = store_close(f->store);
 }
 
-static inline void fixture_done(Fixture *f) {
+/* All but the directory. */
+static inline void fixture_forget(Fixture *f) {
         fixture_close(f);
-        fixture_remove(f->directory);
+        fixture_forget_answers(f);
         g_free(f->directory);
         g_free(f->error);
         g_free(f->failed_what);
+        g_array_unref(f->positions);
+}
+
+static inline void fixture_done(Fixture *f) {
+        fixture_close(f);
+        fixture_remove(f->directory);
+        fixture_forget(f);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Fixture, fixture_done)
@@ -149,6 +219,11 @@ static inline int fixture_open(Fixture *f) {
                 .appended = fixture_on_appended,
                 .meta_written = fixture_on_meta,
                 .checkpointed = fixture_on_checkpoint,
+                .snap_failed = fixture_on_snap_failed,
+                .log_dropped = fixture_on_log_dropped,
+                .log_read = fixture_on_log_read,
+                .snapshot_opened = fixture_on_snapshot_opened,
+                .snapshot_chunk = fixture_on_chunk,
                 .space = fixture_on_space,
                 .failed = fixture_on_failed,
                 .userdata = f,
@@ -156,11 +231,22 @@ static inline int fixture_open(Fixture *f) {
 
         g_assert_null(f->store);
         f->options.directory = f->directory;
-        f->appended = f->meta_written = f->checkpointed = f->io_seq = 0;
+        f->appended = f->meta_written = f->checkpointed = f->io_seq = f->snap_failed = f->log_dropped = 0;
         f->failed = 0;
         f->space = -1;
         g_clear_pointer(&f->error, g_free);
         return store_open_with_io(&f->options, &listener, &f->io, &f->store, &f->error);
+}
+
+static inline void fixture_note_position(Fixture *f, const ZabPosition *position) {
+        if (f->positions->len <= position->index)
+                g_array_set_size(f->positions, (guint) position->index + 1);
+        g_array_index(f->positions, ZabPosition, position->index) = *position;
+}
+
+static inline ZabPosition fixture_position(const Fixture *f, uint64_t index) {
+        g_assert_cmpuint(index, <, f->positions->len);
+        return g_array_index(f->positions, ZabPosition, index);
 }
 
 /* Checks the entry against what fixture_entry() would have made. */
@@ -178,6 +264,9 @@ static inline int fixture_on_entry(void *userdata, const ZabEntry *e) {
         for (gsize i = 0; i < size; i++)
                 g_assert_cmpint(data[i], ==, (uint8_t) (e->index + i % 7));
         f->replay_last = (ZabPosition) { e->index, e->zxid, e->chain };
+        fixture_note_position(f, &f->replay_last);
+        if (e->index > f->watched_index)
+                f->lowest_epoch_after = MIN(f->lowest_epoch_after, zxid_epoch(e->zxid));
         return 0;
 }
 
@@ -192,6 +281,8 @@ static inline int fixture_recover(Fixture *f) {
                 return r;
         f->replay_last = position;
         f->replay_first = 0;
+        f->lowest_epoch_after = UINT32_MAX;
+        fixture_note_position(f, &position);
         r = store_replay(f->store, fixture_on_entry, f);
         f->last = f->replay_last;
         return r;
@@ -213,7 +304,7 @@ static inline void fixture_run(Fixture *f) {
 static inline void fixture_append_payload(Fixture *f, GBytes *payload) {
         ZabEntry e = {
                 .index = f->last.index + 1,
-                .zxid = f->last.zxid + 1,
+                .zxid = f->next_zxid > 0 ? f->next_zxid : f->last.zxid + 1,
                 .prev_zxid = f->last.zxid,
                 .type = ZAB_ENTRY_REQUEST,
                 .time_msec = 5,
@@ -222,6 +313,8 @@ static inline void fixture_append_payload(Fixture *f, GBytes *payload) {
 
         e.chain = zab_entry_chain(f->last.chain, &fixture_meta.cluster_id, &e);
         f->last = (ZabPosition) { e.index, e.zxid, e.chain };
+        f->next_zxid = 0;
+        fixture_note_position(f, &f->last);
         store_append(f->store, ++f->io_seq, &e, 1);
 }
 
@@ -297,6 +390,32 @@ static inline void fixture_send_row(Fixture *f, uint64_t key) {
                 row.value_size = (uint32_t) w.size;
         }
         store_checkpoint_rows(f->store, &row, 1);
+}
+
+/* The rows as a leader sends them, some to a chunk. */
+static inline void fixture_send_chunks(Fixture *f) {
+        for (uint64_t key = 1; key <= FIXTURE_ROWS;) {
+                g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(TreeRow));
+                g_autoptr(GBytes) chunk = NULL;
+                g_auto(Writer) values = WRITER_INIT, w = WRITER_INIT, value = WRITER_INIT;
+
+                (void) writer_reserve(&values, 64 * 1024);
+                writer_clear(&values);
+                for (; key <= FIXTURE_ROWS && rows->len < 300; key++) {
+                        TreeRow row = { .table = TREE_TABLE_ZNODE, .key = key };
+
+                        if (f->rows[key] == 0)
+                                continue;
+                        fixture_row(key, f->rows[key], &value);
+                        row.value = values.data + values.size;
+                        row.value_size = (uint32_t) value.size;
+                        writer_bytes(&values, value.data, value.size);
+                        g_array_append_val(rows, row);
+                }
+                tree_chunk_encode((const TreeRow *) rows->data, rows->len, &w);
+                chunk = writer_to_bytes(&w);
+                store_snap_chunk(f->store, chunk);
+        }
 }
 
 /* Changes some rows and asks for a checkpoint at the last entry, which must be durable. */

@@ -92,6 +92,22 @@ static void test_removed(void) {
         g_assert_cmpuint(liveness_next_cxid(l, 1, 7), ==, 0);
 }
 
+/* What sessions that came and went leave behind is bounded by those that are there, not by how many there were. */
+static void test_churn(void) {
+        g_auto(AutoLiveness) l = liveness_new();
+        unsigned stale = 0;
+
+        liveness_add(l, 1, 1000000, 0);
+        for (uint64_t id = 2; id < 10002; id++) {
+                liveness_add(l, id, id, 0);
+                liveness_remove(l, id);
+        }
+        for (uint64_t due; (due = liveness_next_usec(l)) < 1000000; stale++)
+                g_assert_cmpuint(liveness_pop_expired(l, due, heard, NULL), ==, 0);
+        g_assert_cmpuint(stale, <=, 100);
+        g_assert_cmpuint(liveness_pop_expired(l, 1000000, heard, NULL), ==, 1);
+}
+
 static void test_touch_all_revives(void) {
         g_auto(AutoLiveness) l = liveness_new();
 
@@ -172,6 +188,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/liveness/again", test_again);
         g_test_add_func("/liveness/changed-timeout", test_changed_timeout);
         g_test_add_func("/liveness/removed", test_removed);
+        g_test_add_func("/liveness/churn", test_churn);
         g_test_add_func("/liveness/touch-all-revives", test_touch_all_revives);
         g_test_add_func("/liveness/cxid", test_cxid);
         g_test_add_func("/liveness/random", test_random);

@@ -19,6 +19,11 @@ typedef struct Harness {
         GString *trace;
         MemberClient *a, *b;
         MemberClient *free_on_reply;
+        Request ask_on_reply;           /* op 0: nothing */
+        uint64_t ask_tag;
+        unsigned ask_flags;
+        int watches;                    /* told */
+        bool trace_watches;
         GPtrArray *log;                 /* ZabEntry, copies; NULL: not kept */
 } Harness;
 
@@ -72,6 +77,13 @@ static void on_reply(void *userdata, uint64_t tag, const Result *r) {
         g_string_append_c(h->trace, ' ');
         if (h->free_on_reply)
                 h->free_on_reply = member_client_free(h->free_on_reply);
+        if (h->ask_on_reply.op != 0) {
+                Request ask = h->ask_on_reply;
+
+                h->ask_on_reply.op = 0;
+                ask.caller = (Identities) { super, 1 };
+                member_submit(h->a, h->ask_tag, &ask, 0, h->ask_flags);
+        }
 }
 
 static void on_event(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent) {
@@ -81,11 +93,15 @@ static void on_event(void *userdata, uint64_t watch, WatchEventType type, const 
                                spent ? "!" : "");
 }
 
-static void on_spent(void *userdata, uint64_t watch, const char *path) {
-        g_string_append_printf(((Harness *) userdata)->trace, "w%" PRIu64 "-(%s) ", watch, path);
+static void on_watches(void *userdata, int change) {
+        Harness *h = userdata;
+
+        h->watches += change;
+        if (h->trace_watches)
+                g_string_append_printf(h->trace, "%+d ", change);
 }
 
-static const MemberFront front = { .reply = on_reply, .event = on_event, .spent = on_spent };
+static const MemberFront front = { .reply = on_reply, .event = on_event, .watches = on_watches };
 
 static void harness_init(Harness *h) {
         MemberDriver driver = {
@@ -129,8 +145,12 @@ static void harness_done(Harness *h) {
 }
 
 static void expect(Harness *h, const char *trace) {
+        MemberStatistics s;
+
         g_assert_cmpstr(h->trace->str, ==, trace);
         g_string_truncate(h->trace, 0);
+        member_get_statistics(h->member, &s);
+        g_assert_cmpint(h->watches, ==, (int) s.watches);
 }
 
 static Request with_super(Request r) {
@@ -310,19 +330,64 @@ static void test_event_needs_read(void) {
         harness_done(&h);
 }
 
-/* A one-shot watch is spent by what its owner may not see, and who counts watches is told that much. */
-static void test_spent_unseen(void) {
+/* Who counts watches is told of each that comes and goes: also of one-shot ones used up by what their owner may not see, and
+ * of those beside one that stays. */
+static void test_watches_told(void) {
+        static const char *const paths[] = { "/c", "/a" };
         Harness h;
         Request closed = make("/c", "1");
 
         harness_init(&h);
         start(&h);
+        h.trace_watches = true;
         closed.acl = (AclEntries) { closed_acl, 1 };
-        g_assert_cmpint(member_watch(h.b, 5, "/c", WATCH_DATA, 0, (Identities) { user, 1 }, 0), ==, CONVENE_OK);
-        submit(h.a, 1, closed, 0, 0);
+        submit(h.a, 1, make("/a", "1"), 0, 0);
         durable(&h);
-        expect(&h, "w5-(/c) 1:Ok ");
+        g_assert_cmpint(member_watch(h.b, 5, "/c", WATCH_DATA, 0, (Identities) { user, 1 }, 0), ==, CONVENE_OK);
+        g_assert_cmpint(member_watch(h.b, 5, "/c", WATCH_DATA, 0, (Identities) { user, 1 }, 0), ==, CONVENE_OK);
+        submit(h.a, 2, closed, 0, 0);
+        durable(&h);
+        expect(&h, "1:Ok +1 -1 2:Ok ");
         g_assert_cmpint(member_unwatch(h.b, 5, NULL, 0), ==, CONVENE_NO_WATCHER);
+
+        g_assert_cmpint(member_watch(h.b, 5, "/a", WATCH_PERSISTENT, 0, (Identities) { user, 1 }, 0), ==, CONVENE_OK);
+        g_assert_cmpint(member_watch(h.b, 5, "/a", WATCH_DATA, 0, (Identities) { user, 1 }, 0), ==, CONVENE_OK);
+        submit(h.a, 3, set("/a", "2"), 0, 0);
+        durable(&h);
+        expect(&h, "+1 +1 -1 w5:data(/a) 3:Ok ");
+        g_assert_cmpint(member_set_watches(h.b, 5, 0, (Identities) { user, 1 }, 1, WATCH_DATA, false, paths, 2), ==, CONVENE_OK);
+        expect(&h, "w5:data(/a) ");             /* the one that stays is not gone by that */
+        g_assert_cmpint(member_set_watches(h.b, 6, 0, (Identities) { user, 1 }, tree_zxid(member_get_tree(h.member)),
+                                           WATCH_CHILDREN, false, paths, 2), ==, CONVENE_OK);
+        expect(&h, "+1 +1 ");
+        submit(h.a, 4, (Request) { .op = REQUEST_DELETE, .path = "/a", .version = VERSION_ANY }, 0, 0);
+        durable(&h);
+        expect(&h, "w5:deleted(/a) -1 w6:deleted(/a)! 4:Ok ");
+        g_assert_cmpint(member_unwatch(h.b, 6, "/c", WATCH_CHILDREN | WATCH_DATA), ==, CONVENE_OK);
+        g_assert_cmpint(member_unwatch(h.b, 5, NULL, 0), ==, CONVENE_OK);
+        expect(&h, "-1 -1 ");
+        g_assert_cmpint(h.watches, ==, 0);
+        harness_done(&h);
+}
+
+/* A number stands for one set of identities, whoever used it first. */
+static void test_watch_number_is_taken(void) {
+        static const char *const paths[] = { "/a" };
+        Harness h;
+
+        harness_init(&h);
+        start(&h);
+        submit(h.a, 1, make("/a", "1"), 0, 0);
+        durable(&h);
+        g_assert_cmpint(member_watch(h.a, 5, "/b", WATCH_PERSISTENT, 0, (Identities) { user, 1 }, 0), ==, CONVENE_OK);
+        g_assert_cmpint(member_watch(h.a, 5, "/a", WATCH_PERSISTENT, 0, (Identities) { super, 1 }, 0), ==,
+                        CONVENE_BAD_ARGUMENTS);
+        g_assert_cmpint(member_set_watches(h.a, 5, 0, (Identities) { super, 1 }, 1, WATCH_DATA, false, paths, 1), ==,
+                        CONVENE_BAD_ARGUMENTS);
+        submit(h.a, 2, get("/a"), 5, 0);
+        g_assert_cmpint(member_watch(h.a, 5, "/a", WATCH_PERSISTENT, 0, (Identities) { user, 1 }, 0), ==, CONVENE_OK);
+        g_assert_cmpint(member_watch(h.b, 5, "/a", WATCH_PERSISTENT, 0, (Identities) { super, 1 }, 0), ==, CONVENE_OK);
+        expect(&h, "1:Ok 2:BadArguments ");
         harness_done(&h);
 }
 
@@ -345,8 +410,6 @@ static void test_resume(void) {
                         CONVENE_OK);
         expect(&h, "w5:data(/a) w5:created(/a/b) ");
         g_assert_cmpint(member_watch(h.b, 6, "/a", WATCH_DATA, 0, (Identities) { user, 1 }, since), ==, CONVENE_BAD_ARGUMENTS);
-        g_assert_cmpint(member_watch(h.b, 6, "/a", WATCH_PERSISTENT, 0, (Identities) { user, 1 }, s.zxid + 100), ==,
-                        CONVENE_BAD_ARGUMENTS);
         g_assert_cmpint(member_unwatch(h.b, 5, NULL, 0), ==, CONVENE_OK);
         g_assert_cmpint(member_unwatch(h.b, 5, NULL, 0), ==, CONVENE_NO_WATCHER);
         submit(h.a, 4, set("/a", "3"), 0, 0);
@@ -448,6 +511,62 @@ static void test_session_kept(void) {
         harness_done(&h);
 }
 
+/* Who may hear of the last changes of a session is asked of it until they are told; then its watches end with it. */
+static void test_session_takes_watches(void) {
+        Harness h;
+        uint64_t session;
+        Request eph = make("/e", "1");
+
+        harness_init(&h);
+        start(&h);
+        session = open_session(&h, 2000);
+        eph.session = session;
+        eph.mode = CREATE_EPHEMERAL;
+        submit(h.a, 1, eph, 0, 0);
+        durable(&h);
+        expect(&h, "1:Ok ");
+        h.trace_watches = true;
+        g_assert_cmpint(member_watch(h.b, 5, "/", WATCH_PERSISTENT_RECURSIVE, session, (Identities) { 0 }, 0), ==, CONVENE_OK);
+        g_assert_cmpint(member_watch(h.b, 6, "/e", WATCH_DATA, session, (Identities) { 0 }, 0), ==, CONVENE_OK);
+        g_assert_cmpint(member_watch(h.b, 6, "/x", WATCH_DATA, session, (Identities) { 0 }, 0), ==, CONVENE_OK);
+        g_assert_cmpint(member_watch(h.b, 7, "/x", WATCH_DATA, 0, (Identities) { super, 1 }, 0), ==, CONVENE_OK);
+        submit(h.a, 2, (Request) { .op = REQUEST_CLOSE_SESSION, .target = session }, 0, 0);
+        durable(&h);
+        expect(&h, "+1 +1 +1 +1 w5:deleted(/e) -1 w6:deleted(/e)! -1 -1 closed 2:Ok ");
+        g_assert_cmpint(member_unwatch(h.b, 5, NULL, 0), ==, CONVENE_NO_WATCHER);
+        g_assert_cmpint(member_watch(h.b, 5, "/", WATCH_PERSISTENT, session, (Identities) { 0 }, 0), ==,
+                        CONVENE_SESSION_EXPIRED);
+        submit(h.a, 3, make("/x", ""), 0, 0);
+        durable(&h);
+        expect(&h, "-1 w7:created(/x)! 3:Ok ");
+        harness_done(&h);
+}
+
+/* A re-attach that stands before the expiry in the log was in time. */
+static void test_attach_before_expiry(void) {
+        Harness h;
+        uint64_t session;
+
+        harness_init(&h);
+        start(&h);
+        session = open_session(&h, 2000);
+        h.now_usec += 1999000;
+        submit(h.a, 1, (Request) { .op = REQUEST_ATTACH_SESSION, .target = session, .timeout_msec = 2000, .member = 1 }, 0, 0);
+        h.now_usec += 1500;
+        member_on_tick(h.member);
+        durable(&h);
+        expect(&h, "1:Ok ");
+        h.now_usec += 1999000;
+        member_on_tick(h.member);
+        durable(&h);
+        expect(&h, "");
+        h.now_usec += 2000;
+        member_on_tick(h.member);
+        durable(&h);
+        expect(&h, "expired ");
+        harness_done(&h);
+}
+
 static void test_cxids(void) {
         Harness h;
         uint64_t session;
@@ -486,6 +605,106 @@ static void test_linearizable(void) {
         harness_done(&h);
 }
 
+/* From inside an answer that is one of several of the same step. */
+static void test_ask_in_reply(void) {
+        Harness h;
+
+        for (unsigned kind = 0; kind < 4; kind++) {
+                harness_init(&h);
+                start(&h);
+                submit(h.a, 1, make("/a", "1"), 0, 0);
+                submit(h.a, 2, set("/a", "2"), 0, 0);
+                submit(h.b, 3, set("/a", "3"), 0, 0);
+                h.ask_on_reply = kind < 2 ? get("/a") : kind == 2 ? set("/a", "4") : (Request) { .op = REQUEST_SYNC };
+                h.ask_flags = kind == 0 ? MEMBER_LINEARIZABLE : 0;
+                h.ask_tag = 9;
+                durable(&h);
+                durable(&h);
+                expect(&h, kind < 2 ? "1:Ok 2:Ok 3:Ok 9:Ok=3 " : "1:Ok 2:Ok 3:Ok 9:Ok ");
+                harness_done(&h);
+        }
+}
+
+/* An answer may be the end of another client, and is not that of a third one. */
+static void test_other_gone_in_reply(void) {
+        Harness h;
+        MemberClient *c;
+
+        harness_init(&h);
+        c = member_client_new(h.member, &front, &h);
+        submit(h.a, 1, get("/"), 0, 0);
+        submit(h.b, 2, get("/"), 0, 0);
+        submit(c, 3, get("/"), 0, 0);
+        h.free_on_reply = g_steal_pointer(&h.b);
+        start(&h);
+        expect(&h, "1:Ok= 3:Ok= ");
+
+        h.b = member_client_new(h.member, &front, &h);
+        submit(h.a, 4, make("/a", ""), 0, 0);
+        submit(h.b, 5, make("/b", ""), 0, 0);
+        submit(c, 6, make("/c", ""), 0, 0);
+        h.free_on_reply = g_steal_pointer(&h.b);
+        durable(&h);
+        expect(&h, "4:Ok 6:Ok ");
+        member_client_free(c);
+        harness_done(&h);
+}
+
+/* Waiting is in order with the rest, and no longer than for a leader. */
+static void test_wait(void) {
+        static const char *const paths[] = { "/a" };
+        Harness h;
+        Zxid zxid;
+
+        harness_init(&h);
+        g_assert_cmpint(member_watch(h.a, 5, "/a", WATCH_DATA, 0, (Identities) { super, 1 }, 0), ==, CONVENE_NOT_READY);
+        g_assert_cmpint(member_set_watches(h.a, 5, 0, (Identities) { super, 1 }, 0, WATCH_DATA, false, paths, 1), ==,
+                        CONVENE_NOT_READY);
+        member_wait(h.a, 1, 0);
+        expect(&h, "");
+        start(&h);
+        submit(h.b, 2, make("/z", ""), 0, 0);
+        durable(&h);
+        expect(&h, "1:Ok 2:Ok ");
+
+        zxid = tree_zxid(member_get_tree(h.member));
+        g_assert_cmpint(member_watch(h.a, 5, "/a", WATCH_PERSISTENT, 0, (Identities) { super, 1 }, zxid + 1), ==,
+                        CONVENE_NOT_READY);
+        g_assert_cmpint(member_set_watches(h.a, 5, 0, (Identities) { super, 1 }, zxid + 1, WATCH_DATA, false, paths, 1), ==,
+                        CONVENE_NOT_READY);
+        member_wait(h.b, 2, zxid + 2);
+        member_wait(h.a, 3, zxid + 1);
+        submit(h.b, 4, get("/a"), 0, 0);
+        submit(h.b, 5, set("/a", "3"), 0, 0);
+        submit(h.a, 6, (Request) { .op = REQUEST_EXISTS, .path = "/a" }, 0, 0);
+        expect(&h, "");
+        h.ask_on_reply = set("/a", "2");        /* behind what waits in the same client */
+        h.ask_tag = 8;
+        {
+                MemberClient *c = member_client_new(h.member, &front, &h);
+
+                submit(c, 7, make("/a", "1"), 0, 0);
+                durable(&h);
+                expect(&h, "7:Ok 3:Ok 6:Ok ");
+                durable(&h);
+                expect(&h, "8:Ok 2:Ok 4:Ok=2 ");
+                durable(&h);
+                expect(&h, "5:Ok ");
+                member_client_free(c);
+        }
+
+        member_wait(h.a, 9, zxid + 100);
+        submit(h.a, 10, get("/a"), 0, 0);
+        h.now_usec += 19 * 1000000;
+        member_on_tick(h.member);
+        expect(&h, "");
+        g_assert_cmpuint(member_next_tick_usec(h.member), <=, h.now_usec + 1000000);
+        h.now_usec += 2 * 1000000;
+        member_on_tick(h.member);
+        expect(&h, "9:NotReady 10:Ok=3 ");
+        harness_done(&h);
+}
+
 static void test_client_gone(void) {
         Harness h;
 
@@ -495,6 +714,7 @@ static void test_client_gone(void) {
         submit(h.a, 2, get("/a"), 8, 0);
         g_assert_cmpint(member_watch(h.a, 5, "/a", WATCH_PERSISTENT, 0, (Identities) { super, 1 }, 0), ==, CONVENE_OK);
         h.a = member_client_free(h.a);
+        h.watches = 0;                          /* nothing is said of these */
         submit(h.b, 3, get("/a"), 0, 0);
         durable(&h);
         submit(h.b, 4, get("/a"), 0, 0);
@@ -545,13 +765,19 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/member/event-before-reply", test_event_before_reply);
         g_test_add_func("/member/watch-with-queued-read", test_watch_with_queued_read);
         g_test_add_func("/member/event-needs-read", test_event_needs_read);
-        g_test_add_func("/member/spent-unseen", test_spent_unseen);
+        g_test_add_func("/member/watches-told", test_watches_told);
+        g_test_add_func("/member/watch-number-is-taken", test_watch_number_is_taken);
         g_test_add_func("/member/resume", test_resume);
         g_test_add_func("/member/set-watches", test_set_watches);
         g_test_add_func("/member/session-expiry", test_session_expiry);
         g_test_add_func("/member/session-kept", test_session_kept);
+        g_test_add_func("/member/session-takes-watches", test_session_takes_watches);
+        g_test_add_func("/member/attach-before-expiry", test_attach_before_expiry);
         g_test_add_func("/member/cxids", test_cxids);
         g_test_add_func("/member/linearizable", test_linearizable);
+        g_test_add_func("/member/ask-in-reply", test_ask_in_reply);
+        g_test_add_func("/member/other-gone-in-reply", test_other_gone_in_reply);
+        g_test_add_func("/member/wait", test_wait);
         g_test_add_func("/member/client-gone", test_client_gone);
         g_test_add_func("/member/reaping", test_reaping);
         return g_test_run();

@@ -14,16 +14,22 @@
 #define STEPS 12
 #define IO_SEQ_MAX 4096
 
-/* What the child was told; fields of 0 do not count. */
+/* What the child did and was told; fields of 0 do not count. */
 typedef struct Told {
         uint64_t index, epoch, checkpoint, submitted;
+        uint64_t cutting;               /* a truncation to this index began */
+        uint64_t cut;                   /* it is done, or a snapshot is installed: what comes after this index */
+        uint32_t cut_epoch;             /* is of this epoch of zxids at least */
+        uint64_t installing, installed; /* a snapshot at this index */
+        bool opened;
 } Told;
 
 static struct {
         int pipe_fd;
-        uint64_t index[IO_SEQ_MAX];     /* io_seq -> last index */
-        uint32_t epoch[IO_SEQ_MAX];
+        Told told[IO_SEQ_MAX];          /* what it means that this io_seq is durable */
+        uint64_t heard;
         uint64_t checkpoint_index, checkpoint_io_seq;
+        uint32_t zxid_epoch;            /* the highest ever used */
 } child;
 
 static void tell(Told told) {
@@ -32,12 +38,13 @@ static void tell(Told told) {
 
 static void child_appended(void *userdata, uint64_t io_seq) {
         fixture_on_appended(userdata, io_seq);
-        tell((Told) { .index = child.index[io_seq] });
+        while (child.heard < io_seq)
+                tell(child.told[++child.heard]);
 }
 
 static void child_meta_written(void *userdata, uint64_t io_seq) {
         fixture_on_meta(userdata, io_seq);
-        tell((Told) { .epoch = child.epoch[io_seq] });
+        tell(child.told[io_seq]);
 }
 
 static void child_checkpointed(void *userdata, uint64_t io_seq, int error) {
@@ -56,7 +63,56 @@ static uint32_t model_row(uint64_t index, uint64_t key) {
 static void child_append(Fixture *f, size_t size) {
         tell((Told) { .submitted = f->last.index + 1 });
         fixture_append_size(f, size);
-        child.index[f->io_seq] = f->last.index;
+        child.told[f->io_seq].index = f->last.index;
+}
+
+/* What comes next is another history. */
+static void child_begin_epoch(Fixture *f) {
+        f->next_zxid = zxid_make(++child.zxid_epoch, 1);
+}
+
+static void child_truncate(Fixture *f, Prng *prng, uint64_t base) {
+        ZabPosition to;
+
+        if (f->last.index < base + 2)
+                return;
+        fixture_wait(f, f->appended == f->io_seq);
+        to = fixture_position(f, base + 1 + prng_below(prng, f->last.index - base - 1));
+        child_begin_epoch(f);
+        tell((Told) { .cutting = to.index });
+        store_truncate(f->store, ++f->io_seq, &to);
+        child.told[f->io_seq] = (Told) { .index = to.index, .cut = to.index, .cut_epoch = child.zxid_epoch };
+        f->last = to;
+        if (prng_below(prng, 2) == 0)
+                fixture_wait(f, f->appended == f->io_seq);
+}
+
+static void child_install(Fixture *f, Prng *prng, uint64_t *base, ZabMeta *meta) {
+        ZabPosition to = { f->last.index + 1 + prng_below(prng, 50), 0, { prng_next(prng), 1 } };
+
+        fixture_wait(f, f->appended == f->io_seq);
+        child_begin_epoch(f);
+        to.zxid = f->next_zxid;
+        tell((Told) { .installing = to.index });
+        store_snap_begin(f->store, &to, NULL);
+        for (uint64_t key = 1; key <= FIXTURE_ROWS; key++)
+                f->rows[key] = model_row(to.index, key);
+        fixture_send_chunks(f);
+        meta->accepted_epoch++;
+        store_snap_install(f->store, ++f->io_seq, meta, fixture_digest(f));
+        child.told[f->io_seq] = (Told) {
+                .index = to.index,
+                .epoch = meta->accepted_epoch,
+                .cut = to.index,
+                .cut_epoch = child.zxid_epoch,
+                .installed = to.index,
+        };
+        child_begin_epoch(f);
+        *base = to.index;
+        f->last = to;
+        /* Appends wait their turn. */
+        child_append(f, 100);
+        fixture_wait(f, f->appended == f->io_seq);
 }
 
 /* The log goes on, into the next segments, while the rows are handed over. */
@@ -99,7 +155,9 @@ static void child_open(Fixture *f, uint64_t *ret_base) {
 
         /* What was found counts from now on as if it had been acknowledged. */
         *ret_base = store_get_report(f->store)->checkpoint.index;
-        tell((Told) { .index = f->last.index, .checkpoint = *ret_base });
+        tell((Told) { .index = f->last.index, .checkpoint = *ret_base, .opened = true });
+        child.zxid_epoch = MAX(child.zxid_epoch, zxid_epoch(f->last.zxid));
+        child_begin_epoch(f);
 }
 
 static void child_work(Fixture *f, Prng *prng) {
@@ -109,13 +167,13 @@ static void child_work(Fixture *f, Prng *prng) {
         child_open(f, &base);
         meta.accepted_epoch = store_get_report(f->store)->meta.accepted_epoch;
         for (unsigned step = 0; step < STEPS && f->failed == 0; step++) {
-                unsigned burst = 1 + (unsigned) prng_below(prng, 4), what = (unsigned) prng_below(prng, 6);
+                unsigned burst = 1 + (unsigned) prng_below(prng, 4), what = (unsigned) prng_below(prng, 9);
 
                 for (unsigned i = 0; i < burst; i++)
                         child_append(f, prng_below(prng, 3000));
                 if (what < 2) {
                         meta.accepted_epoch++;
-                        child.epoch[f->io_seq + 1] = meta.accepted_epoch;
+                        child.told[f->io_seq + 1].epoch = meta.accepted_epoch;
                         store_write_meta(f->store, ++f->io_seq, &meta);
                         fixture_wait(f, f->meta_written == f->io_seq);
                 } else if (what == 2 || step == 3) {
@@ -123,6 +181,10 @@ static void child_work(Fixture *f, Prng *prng) {
                         child_checkpoint(f, prng, &base, base == 0 || prng_below(prng, 3) == 0);
                 } else if (what < 5)
                         fixture_wait(f, f->appended == f->io_seq);
+                else if (what < 7 || step == 6)
+                        child_truncate(f, prng, base);
+                else if (what == 7 || step == 9)
+                        child_install(f, prng, &base, &meta);
         }
         g_assert_cmpuint(f->failed, ==, 0);
         f->store = store_close(f->store);
@@ -132,6 +194,27 @@ static void fixture_init_small(Fixture *f, const char *directory) {
         fixture_init(f, directory);
         f->options.segment_bytes = 24 * 1024;
         f->options.log_keep_bytes = 1;
+}
+
+static void take_told(Told *told, const Told *t) {
+        if (t->opened) {
+                told->installing = 0;
+                told->submitted = MAX(told->submitted, t->index);
+        }
+        if (t->cutting > 0)
+                told->index = MIN(told->index, t->cutting);
+        told->index = MAX(told->index, t->index);
+        told->epoch = MAX(told->epoch, t->epoch);
+        told->checkpoint = MAX(told->checkpoint, MAX(t->checkpoint, t->installed));
+        told->submitted = MAX(told->submitted, MAX(t->submitted, t->installed));
+        if (t->cut > 0) {
+                told->cut = t->cut;
+                told->cut_epoch = t->cut_epoch;
+        }
+        if (t->installing > 0)
+                told->installing = t->installing;
+        if (t->installed > 0)
+                told->installing = 0;
 }
 
 /* Returns false if the child came to its end. */
@@ -149,6 +232,7 @@ static bool run_child(const char *directory, const PowerOptions *options, Told *
 
                 close(fds[0]);
                 child.pipe_fd = fds[1];
+                child.zxid_epoch = told->cut_epoch;
                 fixture_init_small(&f, directory);
                 power_init(options, &f.io);
                 f.io.segment_bytes_min = 8192;
@@ -156,15 +240,11 @@ static bool run_child(const char *directory, const PowerOptions *options, Told *
                 _exit(0);
         }
         close(fds[1]);
-        while (read(fds[0], &t, sizeof t) == sizeof t) {
-                told->index = MAX(told->index, t.index);
-                told->epoch = MAX(told->epoch, t.epoch);
-                told->checkpoint = MAX(told->checkpoint, t.checkpoint);
-                told->submitted = MAX(told->submitted, t.submitted);
-        }
+        while (read(fds[0], &t, sizeof t) == sizeof t)
+                take_told(told, &t);
         close(fds[0]);
         g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
-        g_assert_true(WIFEXITED(status));
+        g_assert_cmpint(WTERMSIG(status), ==, 0);
         g_assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == POWER_EXIT_STATUS);
         return WEXITSTATUS(status) == POWER_EXIT_STATUS;
 }
@@ -176,6 +256,7 @@ static void check(const char *directory, const Told *told, bool goes_on) {
 
         fixture_init_small(&f, directory);
         f.options.no_sync = true;
+        f.watched_index = told->cut;
         g_assert_cmpint(fixture_open(&f), ==, 0);
         report = store_get_report(f.store);
         if (report->state == STORE_BLANK) {
@@ -187,7 +268,11 @@ static void check(const char *directory, const Told *told, bool goes_on) {
                 g_assert_cmpuint(report->meta.accepted_epoch, >=, told->epoch);
                 g_assert_cmpuint(report->checkpoint.index, >=, told->checkpoint);
                 g_assert_cmpuint(report->last.index, >=, told->index);
-                g_assert_cmpuint(report->last.index, <=, told->submitted);
+                if (told->installing == 0 || report->checkpoint.index != told->installing)
+                        g_assert_cmpuint(report->last.index, <=, told->submitted);
+                /* Nothing of what was cut has come back. */
+                if (told->cut > 0 && report->last.index > told->cut)
+                        g_assert_cmpuint(f.lowest_epoch_after, >=, told->cut_epoch);
                 g_assert_cmpuint(f.last.index, ==, report->last.index);
         }
         if (goes_on && report->state == STORE_MEMBER) {
@@ -203,9 +288,7 @@ static void check(const char *directory, const Told *told, bool goes_on) {
                 g_assert_cmpuint(f.last.index, ==, before + 3);
         }
         fixture_close(&f);
-        g_free(f.directory);
-        g_free(f.error);
-        g_free(f.failed_what);
+        fixture_forget(&f);
 }
 
 static void remove_all(char *directory) {

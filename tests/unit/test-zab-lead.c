@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <string.h>
 
 #include "tests/unit/zab-fixture.h"
 
@@ -181,6 +182,30 @@ static void test_reconfigure_refuses(void) {
         net_free(n);
 }
 
+/* A committed configuration stands alone after a restart, too: one of three may be gone, though it was one of the two before. */
+static void test_reconfigured_restart(void) {
+        uint32_t leader;
+        Net *n = led(3, 2, &leader);
+        static const uint32_t all[] = { 1, 2, 3, 0 };
+        g_autoptr(GBytes) three = net_config(n, all, NULL);
+
+        g_assert_cmpint(node_reconfigure(n, leader, three, 0), ==, 0);
+        net_settle(n);
+        net_check_equal(n);
+        for (uint32_t sid = 1; sid <= 3; sid++)
+                node_crash(n, sid);
+        node_start(n, 1);
+        node_start(n, 3);
+        net_connect(n, 1, 3);
+        net_run(n, 10 * SECOND);
+        leader = net_leader(n);
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_run(n, SECOND);
+        g_assert_cmpuint(zab_applied(n->nodes[1].zab)->index, ==, 3);
+        g_assert_cmpuint(zab_applied(n->nodes[3].zab)->index, ==, 3);
+        net_free(n);
+}
+
 /* 2.13.3: old and new both, until it is committed. */
 static void test_reconfigure_joint(void) {
         uint32_t leader;
@@ -264,6 +289,112 @@ static void test_wiped(void) {
         net_free(n);
 }
 
+/* 2.12: a disk that forgets what it acknowledged is brought up to date and not counted, until another epoch. */
+static void test_lying_disk(void) {
+        uint32_t leader, sid;
+        Net *n = led(3, 3, &leader);
+        uint32_t liar = leader % 3 + 1, third = liar % 3 + 1;
+
+        for (unsigned i = 0; i < 3; i++)
+                g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_settle(n);
+        node_crash(n, liar);
+        node_start(n, liar);                    /* an honest one */
+        net_run(n, SECOND);
+        g_assert_cmpuint(n->nodes[leader].regressed, ==, 0);
+
+        node_crash(n, liar);
+        g_ptr_array_set_size(n->nodes[liar].log, n->nodes[liar].log->len - 2);
+        node_start(n, liar);
+        net_run(n, SECOND);
+        g_assert_cmpuint(net_leader(n), ==, leader);
+        g_assert_cmpuint(n->nodes[leader].regressed, ==, liar);
+        g_assert_cmpuint(n->nodes[leader].regressed_from, ==, 4);
+        g_assert_cmpuint(n->nodes[leader].regressed_to, ==, 2);
+        net_check_equal(n);
+
+        n->nodes[third].slow_log = true;
+        g_assert_cmpint(node_propose(n, leader, "b", NULL), ==, 0);
+        net_settle(n);
+        g_assert_cmpuint(zab_durable(n->nodes[liar].zab), ==, 5);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 4);
+        g_assert_cmpint(node_step(n, leader, (ZabInput) { .type = ZAB_INPUT_TRANSFER, .sid = liar }), ==, -ENOENT);
+        n->nodes[third].slow_log = false;
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[leader].zab), ==, 5);
+
+        node_crash(n, leader);
+        net_run(n, 6 * SECOND);
+        sid = net_leader(n);
+        g_assert_cmpint(node_propose(n, sid, "c", NULL), ==, 0);
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[sid].zab), ==, 6);
+        net_free(n);
+}
+
+/* 2.13.8: a disk that another replaced, or that is another member's, is nobody's new disk. */
+static void test_disks_do_not_come_back(void) {
+        static const uint32_t all[] = { 1, 2, 3, 0 }, observers[] = { 4, 0 };
+        uint32_t leader, two[3] = { 0 };
+        Net *n = led(4, 3, &leader);
+        g_autoptr(GBytes) before = net_config(n, all, NULL), after = NULL, twice = NULL, without = NULL;
+        uint32_t wiped = leader % 3 + 1;
+        Id128 old = n->nodes[wiped].disk_id, new;
+
+        node_wipe(n, wiped);
+        node_start(n, wiped);
+        net_run(n, SECOND);
+        two[0] = leader;
+        two[1] = wiped;
+        after = net_config(n, all, NULL);
+        without = net_config(n, two, NULL);
+        g_assert_cmpint(node_reconfigure(n, leader, after, 0), ==, 0);
+        net_settle(n);
+        g_assert_cmpint(node_reconfigure(n, leader, before, 0), ==, -EINVAL);
+
+        new = n->nodes[wiped].disk_id;
+        g_assert_cmpint(memcmp(&old, &new, sizeof(old)), !=, 0);
+        n->nodes[4].disk_id = new;
+        twice = net_config(n, all, observers);
+        g_assert_cmpint(node_reconfigure(n, leader, twice, 0), ==, -EINVAL);
+
+        /* One that goes may come again: it has kept its promises. */
+        g_assert_cmpint(node_reconfigure(n, leader, without, 0), ==, 0);
+        net_run(n, SECOND);
+        g_assert_cmpint(node_reconfigure(n, leader, after, 0), ==, 0);
+        net_settle(n);
+        net_free(n);
+}
+
+/* Two voters need each other: neither leads alone, and leadership goes from one to the other all the same. */
+static void test_two_voters(void) {
+        uint32_t leader;
+        Net *n = led(2, 2, &leader);
+        uint32_t other = 3 - leader;
+
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        net_settle(n);
+        g_assert_cmpint(node_step(n, leader, (ZabInput) { .type = ZAB_INPUT_TRANSFER }), ==, 0);
+        net_run(n, SECOND);
+        g_assert_cmpuint(net_leader(n), ==, other);
+        g_assert_cmpint(node_propose(n, other, "b", NULL), ==, 0);
+        net_settle(n);
+        g_assert_cmpuint(zab_commit(n->nodes[other].zab), ==, 3);
+
+        node_crash(n, leader);
+        g_assert_cmpint(node_propose(n, other, "c", NULL), ==, 0);
+        net_run(n, 5 * SECOND);
+        g_assert_cmpint(n->nodes[other].role, <, ZAB_ROLE_LEADER_SYNC);
+        g_assert_cmpuint(zab_commit(n->nodes[other].zab), ==, 3);
+        node_start(n, leader);
+        net_run(n, 6 * SECOND);
+        g_assert_cmpint(node_propose(n, net_leader(n), "d", NULL), ==, 0);
+        net_run(n, SECOND);
+        net_check_equal(n);
+        g_assert_cmpuint(zab_applied(n->nodes[leader].zab)->index, ==, 5);
+        net_free(n);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/zab-lead/steps-down", test_steps_down);
@@ -274,7 +405,11 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/zab-lead/observer", test_observer);
         g_test_add_func("/zab-lead/reconfigure-refuses", test_reconfigure_refuses);
         g_test_add_func("/zab-lead/reconfigure-joint", test_reconfigure_joint);
+        g_test_add_func("/zab-lead/reconfigured-restart", test_reconfigured_restart);
         g_test_add_func("/zab-lead/leader-removed", test_leader_removed);
         g_test_add_func("/zab-lead/wiped", test_wiped);
+        g_test_add_func("/zab-lead/lying-disk", test_lying_disk);
+        g_test_add_func("/zab-lead/disks-do-not-come-back", test_disks_do_not_come_back);
+        g_test_add_func("/zab-lead/two-voters", test_two_voters);
         return g_test_run();
 }

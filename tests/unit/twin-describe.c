@@ -94,6 +94,7 @@ void describe_request(GString *s, const Request *r) {
         describe_number(s, "member", r->member);
         describe_identities(s, "identities", r->identities);
         describe_number(s, "expired", r->expired);
+        describe_number(s, "generation", (int64_t) r->generation);
         for (unsigned i = 0; i < r->operations_count; i++) {
                 g_string_append_printf(s, "\n    %u: ", i);
                 describe_request(s, r->operations + i);

@@ -496,6 +496,8 @@ static void gen_operation(Generator *g, RequestOp op, Request *r) {
         case REQUEST_CLOSE_SESSION:
                 r->target = gen_session_id(g);
                 r->expired = generator_chance(g, 30);
+                if (r->expired && generator_chance(g, 70))
+                        r->generation = generator_chance(g, 80) ? 1 : 2;
                 break;
         case REQUEST_LIST:
         case REQUEST_GET_CHILDREN:

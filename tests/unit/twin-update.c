@@ -546,6 +546,8 @@ static ConveneStatus apply_close_session(Twin *t, const TwinContext *c, const Re
 
         if (!s)
                 return CONVENE_SESSION_EXPIRED;
+        if (r->generation != 0 && r->generation != s->generation)
+                return CONVENE_BAD_VERSION;
 
         for (unsigned i = 0; i < t->znodes->len; i++)
                 if (((TwinZnode *) t->znodes->pdata[i])->ephemeral_owner == s->id)

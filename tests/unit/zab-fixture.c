@@ -325,6 +325,14 @@ static void on_role(void *userdata, ZabRole role, uint32_t epoch, const char *re
         node->last_reason = reason;
 }
 
+static void on_disk_regressed(void *userdata, uint32_t sid, uint64_t acked, uint64_t last) {
+        Node *node = userdata;
+
+        node->regressed = sid;
+        node->regressed_from = acked;
+        node->regressed_to = last;
+}
+
 static void on_config(void *userdata) {
 }
 
@@ -348,6 +356,7 @@ static const ZabEffects effects = {
         .read_ready = on_read_ready,
         .role_changed = on_role,
         .config_changed = on_config,
+        .disk_regressed = on_disk_regressed,
 };
 
 /* Nodes */

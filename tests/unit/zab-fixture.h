@@ -43,6 +43,8 @@ typedef struct Node {
         ZabRole role;
         unsigned closes, snapshots, switches, stops, chunks_in, truncates, log_reads, elections;
         const char *last_reason;
+        uint32_t regressed;             /* sid of the disk it was told of last */
+        uint64_t regressed_from, regressed_to;
         struct {
                 uint64_t request, chunks;       /* request 0: free */
                 ZabPosition position;

@@ -37,6 +37,7 @@ void meta_encode(const MetaRecord *r, uint8_t ret_slot[static META_SLOT_BYTES]) 
         writer_u64(&w, m->durable_floor);
         writer_u64(&w, r->newest_segment);
         writer_u32(&w, m->membership);
+        writer_u64(&w, m->commit_floor);
         assert(w.size <= CHECK_OFFSET);
 
         memset(ret_slot, 0, META_SLOT_BYTES);
@@ -73,6 +74,7 @@ MetaVerdict meta_decode(const uint8_t slot[static META_SLOT_BYTES], MetaRecord *
         m->durable_floor = reader_u64(&r);
         record.newest_segment = reader_u64(&r);
         m->membership = (ZabMembership) reader_u32(&r);
+        m->commit_floor = reader_u64(&r);
         if (m->current_epoch > m->accepted_epoch || m->sid < 1 || m->sid > 255 ||
             m->membership < ZAB_MEMBERSHIP_MEMBER || m->membership > ZAB_MEMBERSHIP_JOINING)
                 return META_BAD;

@@ -16,7 +16,8 @@
  *     72  u64 durable floor       an index known durable when this was written
  *     80  u64 newest segment      first index of the newest log segment then: its absence is a loss
  *     88  u32 membership
- *     92  zeros
+ *     92  u64 commit floor        an index known committed when this was written
+ *    100  zeros
  *   4088  u64 check               XXH3-64 of bytes 0..4087
  *
  * Magic, format and check keep their places in every format.

@@ -1,0 +1,448 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-ctl-ensemble.py - an ensemble of three agents on loopback, as an operator makes, watches and mends it; see ctl_harness.py
+#
+# The tests are one story: each goes on with the ensemble that the one before has left.
+
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from ctl_harness import (ACCESS, CONFLICT, CONVENED, FATE_UNKNOWN, NOBODY, NO_NODE, OK, PATIENCE, UNREACHABLE, USAGE, Agent, Running,
+                         Skip, bad, ctl, equal, good, here, main)
+
+CONFIGURATION = 78              # exit status of convened
+
+
+def free_port():
+    """Not of the range that the kernel hands out by itself, so that it is still free when a member is started again."""
+    while True:
+        with socket.socket() as s:
+            port = random.randrange(20000, 32000)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def wait_until(condition, what):
+    end = time.monotonic() + PATIENCE
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not in {PATIENCE} s: {what}"
+        time.sleep(0.02)
+
+
+class Member(Agent):
+    def __init__(self, root, name):
+        directory = root / name
+        directory.mkdir()
+        super().__init__(directory)
+        self.name = name
+        self.address = f"127.0.0.1:{free_port()}"
+        self.conf = directory / "conf"
+        self.conf.write_text(f"[Agent]\nName={name}\n[Ensemble]\nListen={self.address}\n[Store]\nSegmentSize=8M\n")
+        self.usual = ["--no-system-bus", f"--config={self.conf}"]
+        self.more = self.usual
+
+    @property
+    def alive(self):
+        return self.running is not None and self.running.process.poll() is None
+
+    def join(self, token):
+        """Starts with a token; returns None once it serves, or the exit status and what it said."""
+        file = self.directory / "token"
+        file.write_text(token + "\n")
+        self.more = [*self.usual, f"--join={file}"]
+        self.begin()
+        self.more = self.usual
+        if self.is_ready():
+            return None
+        status = self.running.end()
+        self.running.close()
+        return status, self.last_words()
+
+    def begin(self):
+        """Starts without waiting until it serves: it may not, for want of others."""
+        self.running = Running([CONVENED, "--data", str(self.directory / "data"), "--socket", str(self.socket), "--print-ready",
+                                *self.more], stderr=self.journal)
+
+    def is_ready(self):
+        try:
+            return self.running.line().startswith("ready")
+        except AssertionError:
+            return False
+
+    def kill(self):
+        self.running.kill(signal.SIGKILL)
+        equal(self.running.end(), -signal.SIGKILL)
+        self.running.close()
+
+    def words(self, *words):
+        return (f"--address=unix:path={self.socket}", *words)
+
+    def good(self, *words):
+        return good(*self.words(*words))
+
+    def bad(self, status, mentions, *words):
+        return bad(status, mentions, *self.words(*words))
+
+    def status(self):
+        """What it says of itself, whether it serves or not."""
+        answer = ctl(*self.words("status", "--json"))
+        assert answer.status in (OK, UNREACHABLE), answer
+        said = answer.json
+        equal(answer.status == OK, said["serving"])
+        return said
+
+    def members(self):
+        return {one["name"]: one for one in self.good("member", "list", "--json").json}
+
+    def token(self):
+        return self.good("member", "token").text.strip()
+
+    def promote(self, name):
+        """As soon as it may be: it has to be up to date first."""
+        def try_it():
+            answer = ctl(*self.words("member", "promote", name))
+            assert answer.status in (OK, CONFLICT), answer
+            return answer.status == OK
+        wait_until(try_it, f"{name} can be promoted")
+
+
+class Ensemble:
+    def __init__(self):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="convene-ensemble-"))
+        self.root.chmod(0o755)
+        self.members = {}
+
+    def __getitem__(self, name):
+        if name not in self.members:
+            self.members[name] = Member(self.root, name)
+        return self.members[name]
+
+    def leader(self):
+        """The member that leads and says so itself."""
+        def find():
+            for m in self.members.values():
+                if m.alive and m.socket.exists():
+                    said = m.status()
+                    if said["role"] == "leader" and said["serving"]:
+                        return m
+            return None
+        return wait_until(find, "somebody leads")
+
+    def others(self, *but):
+        return [m for m in self.members.values() if m.alive and m not in but]
+
+    def whole(self, voters):
+        """Waits until the leader has all of them connected and up to date."""
+        def look():
+            said = self.leader().status()
+            return said["voters_up"] == voters and not said["problems"] and all(one["synced"] for one in said["members"])
+        wait_until(look, f"{voters} voters are up to date")
+
+    def end(self):
+        for m in self.members.values():
+            if m.running:
+                m.running.close()
+            m.journal.close()
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+ensemble = None
+
+
+def altered(token):
+    """Another letter in the middle."""
+    at = len(token) // 2
+    return token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1:]
+
+
+def test_alone():
+    """An agent that nobody can reach."""
+    answer = ctl("member", "token")
+    assert answer.status != OK and b"Listen=" in answer.err, answer
+    name = good("status", "--json").json["name"]
+    assert "already a voter" in good("member", "promote", name).text
+    assert "already the leader" in good("member", "transfer", name).text
+    bad(CONFLICT, "last voter", "member", "demote", name)
+    bad(CONFLICT, "last voter", "member", "remove", name)
+    bad(CONFLICT, "no other voter", "member", "transfer")
+    for verb in ("remove", "promote", "demote", "transfer"):
+        bad(NO_NODE, "no such member", "member", verb, "nobody")
+    for words in (["token", "x"], ["remove"], ["promote"], ["demote"], ["transfer", "a", "b"], ["frob"], ["list", "--lifetime=1h"],
+                  ["token", "--lifetime=soon"]):
+        bad(USAGE, "convenectl --help", "member", *words)
+    bad(USAGE, "week", "member", "token", "--lifetime=8d")
+
+
+def test_first_member_and_tokens():
+    m1 = ensemble["m1"]
+    m1.start()
+    m1.good("create", "/shared", "from m1")
+    said = m1.good("member", "token", "--lifetime=10min", "--json").json
+    equal(said["lifetime_ms"], 600000)
+    assert said["token"].startswith("cvn1."), said
+    # for a program it is the token alone
+    equal(len(m1.good("member", "token").lines), 1)
+    assert m1.token() != m1.token()
+
+    stranger = ensemble["stranger"]
+    token = m1.token()
+    for text, mentions in ((altered(token), "mistyped or cut short"), (token[:-3], "mistyped or cut short"),
+                           ("hello", "no token")):
+        status, said = stranger.join(text)
+        equal(status, CONFIGURATION)
+        assert mentions in said, (text, said)
+    equal(len(m1.members()), 1)
+
+
+def test_only_administrators():
+    m1 = ensemble["m1"]
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    equal(ctl(*m1.words("member", "list", "--json"), user=NOBODY).status, OK)
+    for words in (["token"], ["transfer"], ["demote", "m1"], ["remove", "m1"]):
+        answer = ctl(*m1.words("member", *words), user=NOBODY)
+        equal((answer.status, b"org.convene1.admin" in answer.err), (ACCESS, True))
+
+
+def test_join():
+    m1, m2, m3 = ensemble["m1"], ensemble["m2"], ensemble["m3"]
+    ensemble.short = m1.good("member", "token", "--lifetime=1s").text.strip()
+    ensemble.short_made = time.monotonic()
+    token = m1.token()
+    equal(m2.join(token), None)
+    seen = m2.members()
+    equal([(one["sid"], one["role"], one["leader"], one["this"]) for one in seen.values()],
+          [(1, "voter", True, False), (2, "observer", False, True)])
+    equal(m2.status()["role"], "observer")
+    equal(m2.good("get", "--linearizable", "/shared").text, "from m1")
+
+    status, said = ensemble["stranger"].join(token)
+    equal(status, CONFIGURATION)
+    assert "does not let this host in" in said and "was used" in said, said
+
+    m1.bad(CONFLICT, "does not lead", "member", "transfer", "m2")
+    m2.bad(ACCESS, "ask on a voter", "member", "promote", "m2")
+    m1.promote("m2")
+    equal(m3.join(m2.token()), None)            # of a follower, which asks the leader
+    m2.promote("m3")
+    ensemble.whole(3)
+
+
+def test_list_and_show():
+    leader = ensemble.leader()
+    follower = ensemble.others(leader)[0]
+    for m in (leader, follower):
+        seen = m.members()
+        equal(sorted(seen), ["m1", "m2", "m3"])
+        for name, one in seen.items():
+            equal((one["role"], one["connected"], one["error"]), ("voter", True, None))
+            equal((one["leader"], one["this"]), (name == leader.name, name == m.name))
+            equal(one["address"], ensemble[name].address)
+            known = m is leader or name == m.name
+            equal(one["synced"], True if known else None)
+            equal(one["lag_entries"] is None, not known)
+            equal(one["heard_ms"] is None, m is follower or name == m.name)
+    heard = [one["heard_ms"] for one in leader.members().values() if not one["this"]]
+    assert all(ms < 1000 * PATIENCE for ms in heard), heard
+
+    lines = leader.good("member").lines
+    equal(lines[0].split(), ["SID", "NAME", "ROLE", "ADDRESS", "LAG", "HEARD", "STATE"])
+    assert any("up to date" in line and "ago" in line for line in lines), lines
+    shown = leader.good("member", "show", follower.name, "--json").json
+    equal([one["name"] for one in shown], [follower.name])
+    assert "Lag: 0 entries" in leader.good("member", "show", follower.name).text
+    text = leader.good("status").text
+    assert f"● {leader.name} - leader of an ensemble of 3" in text and "3 voters; 1 may still fail" in text, text
+    assert "Problem" not in text and "Reason" not in text, text
+    text = follower.good("status").text
+    assert f"Role: follower of {leader.name} since" in text, text
+    said = follower.status()
+    equal((said["voters"], said["voters_up"], said["quorum"], said["may_fail"], said["trouble"]), (3, 3, 2, 1, None))
+
+
+def test_everybody_writes_and_reads():
+    for m in ensemble.others():
+        m.good("set", "/shared", f"from {m.name}")
+        for other in ensemble.others():
+            equal(other.good("get", "--linearizable", "/shared").text, f"from {m.name}")
+    zxids = [m.good("sync").text for m in ensemble.others()]
+    equal(len(set(zxids)), 1)
+
+
+def test_leader_killed():
+    leader = ensemble.leader()
+    m, other = ensemble.others(leader)
+    leader.kill()
+    m.good("set", "/shared", "without it")
+    equal(other.good("get", "--linearizable", "/shared").text, "without it")
+    said = m.status()
+    equal((said["serving"], said["voters_up"], said["may_fail"]), (True, 2, 0))
+    assert any(text.startswith(f"{leader.name} is not connected") and f"member remove {leader.name}" in text
+               for text in said["problems"]), said
+    assert any("one more voter" in text for text in said["problems"]), said
+    gone = m.members()[leader.name]
+    equal((gone["connected"], gone["lag_entries"]), (False, None))
+    assert gone["error"], gone
+    assert "not connected: " in m.good("member").text and f"○ {leader.name}" in m.good("status").text
+    m.bad(CONFLICT, "NewConfigNoQuorum", "member", "transfer", leader.name)
+
+    leader.start()
+    ensemble.whole(3)
+    equal(leader.good("get", "--linearizable", "/shared").text, "without it")
+
+
+def test_transfer():
+    leader = ensemble.leader()
+    to, asked = ensemble.others(leader)
+    equal(asked.good("member", "transfer", to.name, "--json").json, [{"name": to.name, "changed": True}])
+    equal(ensemble.leader(), to)
+    equal(to.good("member", "transfer", to.name).text, f"{to.name}: is already the leader\n")
+    equal(to.good("member", "transfer", "--quiet").text, "")
+    now = ensemble.leader()
+    assert now is not to
+    equal(now.good("member", "transfer", to.name).text, f"{to.name}: is now the leader\n")
+    equal(ensemble.leader(), to)
+    ensemble.whole(3)
+
+
+def test_demote_and_promote():
+    leader = ensemble.leader()
+    m, other = ensemble.others(leader)
+    answer = other.good("member", "demote", m.name, "--json").json
+    equal((answer[0]["name"], answer[0]["changed"]), (m.name, True))
+    equal(other.good("member", "demote", m.name).text, f"{m.name}: is already an observer\n")
+    wait_until(lambda: m.status()["role"] == "observer", "it knows that it is an observer")
+    leader.bad(CONFLICT, "does not lead", "member", "transfer", m.name)
+    said = leader.status()
+    equal((said["voters"], said["may_fail"]), (2, 0))
+    assert any("two voters" in text for text in said["problems"]), said
+    assert "2 voters, 1 observer; 0 may still fail" in leader.good("status").text
+    leader.promote(m.name)
+    equal(leader.good("member", "promote", m.name).text, f"{m.name}: is already a voter\n")
+    ensemble.whole(3)
+
+
+def test_leader_demoted():
+    """It hands over and stays as an observer."""
+    leader = ensemble.leader()
+    m = ensemble.others(leader)[0]
+    m.good("member", "demote", leader.name)
+    wait_until(lambda: ensemble.leader() is not leader, "another leads")
+    m.good("set", "/shared", "led by another")
+    m.promote(leader.name)
+    ensemble.whole(3)
+
+
+def test_two_of_three_dead():
+    m, first, second = ensemble.others()
+    m.good("set", "/shared", "before")
+    first.kill()
+    second.kill()
+    said = wait_until(lambda: (lambda s: not s["serving"] and s["role"] == "looking" and s)(m.status()), "it notices")
+    equal((said["leader"], said["voters"], said["voters_up"], said["quorum"], said["may_fail"]), (0, 3, 1, 2, 0))
+    for part in ("no leader", first.name, second.name, "2 of 3 voters are needed"):
+        assert part in said["trouble"], said
+    assert any("bring one back" in text for text in said["problems"]), said
+    answer = ctl(*m.words("status"))
+    equal(answer.status, UNREACHABLE)
+    for part in ("Serving: no", "Reason: no leader", "only 1 here, 2 are needed"):
+        assert part in answer.text, answer.text
+    equal(ctl(*m.words("status", "--quiet")).status, UNREACHABLE)
+    m.bad(UNREACHABLE, "/shared", "get", "--timeout=1s", "/shared")
+    m.bad(UNREACHABLE, "/shared", "get", "--linearizable", "--timeout=1s", "/shared")
+    m.bad(FATE_UNKNOWN, "FateUnknown", "set", "--timeout=1s", "/shared", "perhaps")
+
+    first.start()
+    ensemble.leader()
+    assert m.good("get", "--linearizable", "/shared").text in ("before", "perhaps")
+    m.good("set", "/shared", "after")
+    equal(first.good("get", "--linearizable", "/shared").text, "after")
+    second.start()
+    ensemble.whole(3)
+    equal(second.good("get", "--linearizable", "/shared").text, "after")
+
+
+def test_new_disk():
+    """A host that lost its disk joins again under its name."""
+    leader = ensemble.leader()
+    m = ensemble.others(leader)[-1]
+    before = leader.members()[m.name]
+    equal(m.stop(), 0)
+    shutil.rmtree(m.directory / "data")
+    equal(m.join(leader.token()), None)
+    after = leader.members()[m.name]
+    equal((after["sid"], after["role"]), (before["sid"], "observer"))
+    assert after["disk_id"] != before["disk_id"], after
+    equal(m.good("get", "--linearizable", "/shared").text, "after")
+    leader.promote(m.name)
+    ensemble.whole(3)
+
+
+def test_token_that_has_ended():
+    assert time.monotonic() - ensemble.short_made > 1, "the tests before this one were too quick"
+    status, said = ensemble["stranger"].join(ensemble.short)
+    equal(status, CONFIGURATION)
+    assert "expired" in said, said
+
+
+def says_that_it_was_removed(m):
+    wait_until(lambda: not m.status()["serving"], "it does not serve")
+    wait_until(lambda: any("removed" in text for text in (m.status()["trouble"], *m.status()["problems"])), "it says why")
+    m.bad(UNREACHABLE, "/shared", "get", "--timeout=1s", "/shared")
+    equal(m.stop(), 0)
+
+
+def test_remove():
+    leader = ensemble.leader()
+    other, m = ensemble.others(leader)
+    other.good("member", "remove", m.name)
+    equal(sorted(leader.members()), sorted([leader.name, other.name]))
+    other.bad(NO_NODE, "no such member", "member", "show", m.name)
+    other.bad(NO_NODE, "no such member", "member", "remove", m.name)
+    leader.good("set", "/shared", "without it")
+    said = leader.status()
+    equal((said["voters"], said["voters_up"]), (2, 2))
+    says_that_it_was_removed(m)
+
+
+def test_remove_leader():
+    leader = ensemble.leader()
+    m, = ensemble.others(leader)
+    m.good("member", "remove", leader.name)
+    wait_until(lambda: m.status()["role"] == "leader" and m.status()["serving"], "the last one leads")
+    equal(list(m.members()), [m.name])
+    m.good("set", "/shared", "alone")
+    says_that_it_was_removed(leader)
+
+
+def test_end():
+    for m in ensemble.others():
+        equal(m.stop(), 0)
+
+
+if __name__ == "__main__":
+    ensemble = Ensemble()
+    try:
+        main(globals())
+    except SystemExit as end:
+        if end.code:
+            for member in ensemble.members.values():
+                for line in member.last_words().splitlines():
+                    print(f"# {member.name}: {line}", flush=True)
+        raise
+    finally:
+        ensemble.end()

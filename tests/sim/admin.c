@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Admin: who belongs to the ensemble.  One change at a time, asked of some member; hosts with new disks are taken in
+ * again, first as observers.
+ */
+
+#include <string.h>
+
+#include "tests/sim/judge.h"
+
+#define SETTLE_USEC 5000000
+
+struct Admin {
+        Host *host;                     /* that was asked */
+        MemberClient *member;
+        uint64_t tag;
+        bool busy;
+        uint64_t settled_usec;          /* until then a change that was given up may still become an entry */
+};
+
+static void on_reply(void *userdata, uint64_t tag, const Result *result) {
+        World *w = userdata;
+
+        if (tag != w->admin->tag)
+                return;
+        TRACE(w, "admin: change is answered %s", convene_status_to_string(result->status));
+        w->admin->busy = false;
+}
+
+static void on_event(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent) {
+}
+
+static const MemberFront front = { on_reply, on_event };
+
+void admin_init(World *w) {
+        w->admin = g_new0(Admin, 1);
+        agenda_add(&w->agenda, 500000, EVENT_ADMIN, 0, 0);
+}
+
+static void leave(World *w) {
+        if (w->admin->member)
+                w->admin->member = member_client_free(w->admin->member);
+        if (w->admin->busy)
+                w->admin->settled_usec = w->now_usec + SETTLE_USEC;
+        w->admin->host = NULL;
+        w->admin->busy = false;
+}
+
+void admin_done(World *w) {
+        g_free(w->admin);
+}
+
+void admin_host_crashed(World *w, Host *h) {
+        if (w->admin->host == h)
+                leave(w);
+}
+
+static Host *choose_host(World *w) {
+        uint32_t first = 1 + (uint32_t) prng_below(&w->prng, w->params.hosts);
+
+        for (uint32_t i = 0; i < w->params.hosts; i++) {
+                Host *h = &w->hosts[1 + (first + i) % w->params.hosts];
+
+                if (h->state == HOST_UP && !host_is_paused(h))
+                        return h;
+        }
+        return NULL;
+}
+
+static bool has_disk(const Host *h, const ZabConfigMember *m) {
+        return memcmp(&m->disk_id, &h->disk_id, sizeof(Id128)) == 0;
+}
+
+/* The fault budget, for the configuration as it would be: no change makes a minority of the voters that have what they
+ * had.  An administrator who does that needs the way back from a lost majority, which is no matter of the protocol. */
+static bool keeps_budget(World *w, MemberChangeOp op, const Host *about) {
+        const ZabConfig *c = judge_config(w);
+        unsigned voters = 0, lost = 0;
+
+        for (unsigned i = 0; c && i < c->members_count; i++) {
+                const ZabConfigMember *m = c->members + i;
+                bool is_voter = m->role == ZAB_MEMBER_VOTER;
+
+                if (m->sid == about->sid && op != MEMBER_CHANGE_TRANSFER)
+                        is_voter = op == MEMBER_CHANGE_PROMOTE;
+                voters += is_voter;
+                lost += is_voter && (!has_disk(&w->hosts[m->sid], m) || w->hosts[m->sid].judge->bad_disk);
+        }
+        return voters > 0 && lost <= (voters - 1) / 2;
+}
+
+static void ask(World *w, MemberChangeOp op, const Host *about, ZabMemberRole role) {
+        Admin *a = w->admin;
+        MemberChange change = { .op = op };
+        Host *h = choose_host(w);
+
+        if (!h || a->busy || !keeps_budget(w, op, about))
+                return;
+        leave(w);
+        host_config_member(about, role, &change.member);
+        if (op == MEMBER_CHANGE_TRANSFER && prng_next(&w->prng) & 1)
+                change.member.sid = 0;
+        TRACE(w, "admin asks h%u for change %d of h%u", h->sid, op, about->sid);
+        a->host = h;
+        a->busy = true;
+        a->member = member_client_new(h->member, &front, w);
+        member_change(a->member, ++a->tag, &change, 0);
+        host_after_input(h);
+}
+
+static const ZabConfigMember *configured(World *w, const Host *h) {
+        const ZabConfig *c = judge_config(w);
+
+        return c ? zab_config_find(c, h->sid) : NULL;
+}
+
+/* Removed and back: never with the old disk. */
+static void begin_joining(World *w, Host *h) {
+        if (h->state == HOST_UP)
+                host_crash(h, false);
+        if (h->judge->accepted > 0)
+                host_wipe(h);
+        h->state = HOST_DOWN;
+        agenda_add(&w->agenda, w->now_usec, EVENT_START, world_host_key(h), 0);
+}
+
+/* The first thing that is not as it should be. */
+static void mend(World *w) {
+        for (uint32_t sid = 1; sid <= w->params.hosts; sid++) {
+                Host *h = &w->hosts[sid];
+                const ZabConfigMember *m = configured(w, h);
+
+                if (m && !has_disk(h, m) && h->state == HOST_UP) {
+                        w->statistics->replaced++;
+                        ask(w, MEMBER_CHANGE_REPLACE, h, ZAB_MEMBER_OBSERVER);
+                        return;
+                }
+                if (m && m->role == ZAB_MEMBER_OBSERVER && sid <= w->params.voters && prng_chance(&w->prng, 500)) {
+                        ask(w, MEMBER_CHANGE_PROMOTE, h, ZAB_MEMBER_VOTER);
+                        return;
+                }
+        }
+}
+
+void admin_on_event(World *w) {
+        Admin *a = w->admin;
+
+        if (!w->done)
+                agenda_add(&w->agenda, w->now_usec + prng_between(&w->prng, 100000, 600000), EVENT_ADMIN, 0, 0);
+        if (a->busy || (w->phase == 1 && !w->params.admin_mends) || w->quiet_until_usec > 0)
+                return;
+        mend(w);
+}
+
+void admin_reconfigure(World *w) {
+        Host *h = &w->hosts[1 + prng_below(&w->prng, w->params.hosts)];
+        const ZabConfigMember *m = configured(w, h);
+
+        if (w->admin->busy || !judge_config(w))
+                return;
+        if (!m) {
+                begin_joining(w, h);
+                ask(w, MEMBER_CHANGE_ADD, h, ZAB_MEMBER_OBSERVER);
+        } else if (m->role == ZAB_MEMBER_OBSERVER)
+                ask(w, prng_chance(&w->prng, 700) ? MEMBER_CHANGE_PROMOTE : MEMBER_CHANGE_REMOVE, h, ZAB_MEMBER_VOTER);
+        else
+                ask(w, prng_chance(&w->prng, 500) ? MEMBER_CHANGE_DEMOTE : MEMBER_CHANGE_REMOVE, h, ZAB_MEMBER_OBSERVER);
+}
+
+void admin_transfer(World *w) {
+        w->statistics->transfers++;
+        ask(w, MEMBER_CHANGE_TRANSFER, &w->hosts[1 + prng_below(&w->prng, w->params.hosts)], ZAB_MEMBER_VOTER);
+}
+
+/*
+ * The fault budget: of every configuration that may be in force somewhere, less than half of the voters may have lost
+ * what they had.
+ */
+
+static bool spares(World *w, const ZabConfig *c, const Host *h) {
+        unsigned lost = 0, voters = zab_config_voters(c);
+        bool is_voter = zab_config_has_voter(c, h->sid, &h->disk_id);
+
+        for (unsigned i = 0; i < c->members_count; i++) {
+                const ZabConfigMember *m = c->members + i;
+                const Host *other = &w->hosts[m->sid];
+
+                lost += m->role == ZAB_MEMBER_VOTER && (!has_disk(other, m) || other->judge->bad_disk);
+        }
+        return !is_voter || lost + 1 <= (voters - 1) / 2;
+}
+
+/* Every configuration in some log behind the committed ones. */
+static bool pending_spare(World *w, const HostJudge *j, const Host *h) {
+        for (uint64_t i = MAX(judge_committed(w), j->base) + 1; i <= judge_log_last(j); i++) {
+                Zxid zxid = judge_log_zxid(j, i);
+                const Proposal *p = judge_proposal(w, zxid);
+                ZabConfig *c = p && p->type == ZAB_ENTRY_CONFIG ? zab_config_decode(p->payload, zxid) : NULL;
+                bool ok = !c || spares(w, c, h);
+
+                zab_config_unref(c);
+                if (!ok)
+                        return false;
+        }
+        return true;
+}
+
+bool admin_may_lose_disk(World *w, const Host *h) {
+        GPtrArray *configs = w->judge->configs;
+
+        if (configs->len == 0 || w->admin->busy || w->now_usec < w->admin->settled_usec)
+                return false;
+        /* Members that have not heard of the newest still act by the one before. */
+        for (guint i = configs->len > 2 ? configs->len - 2 : 0; i < configs->len; i++)
+                if (!spares(w, configs->pdata[i], h))
+                        return false;
+        for (uint32_t sid = 1; sid <= w->params.hosts; sid++)
+                if (!pending_spare(w, w->hosts[sid].judge, h))
+                        return false;
+        return true;
+}

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Judge: sessions (S3).  A leader may end a session for its time-out only if it has not heard of it, by its own clock, for
+ * all of that time, counted from when it began to lead.
+ */
+
+#include "tests/sim/judge.h"
+#include "tests/sim/workload.h"
+
+static Touch *need_touch(Host *leader, uint64_t session) {
+        GArray *touches = leader->judge->touches;
+        Touch new = { .session = session };
+
+        for (guint i = 0; i < touches->len; i++)
+                if (g_array_index(touches, Touch, i).session == session)
+                        return &g_array_index(touches, Touch, i);
+        g_array_append_val(touches, new);
+        return &g_array_index(touches, Touch, touches->len - 1);
+}
+
+static void touch(Host *leader, uint64_t session) {
+        if (leader->judge->role != ZAB_ROLE_LEADER)
+                return;
+        TRACE(leader->world, "h%u hears of session " ZXID_FORMAT, leader->sid, session);
+        need_touch(leader, session)->at_usec = host_clock(leader);
+}
+
+/* Only the member that a session was last attached to may speak for it. */
+static bool is_at(const Host *leader, uint64_t session, uint32_t sid) {
+        SessionInfo info;
+
+        return tree_get_session(member_get_tree(leader->member), session, &info) && info.member == sid;
+}
+
+void judge_on_local_touch(Host *h, uint64_t session) {
+        if (is_at(h, session, h->sid))
+                touch(h, session);
+}
+
+/* On the host that answers for it. */
+void judge_on_keep(Host *h, uint64_t session, bool kept) {
+        Touch *t;
+
+        if (h->judge->role != ZAB_ROLE_LEADER || !is_at(h, session, h->sid))
+                return;
+        t = need_touch(h, session);
+        if (kept || t->keeper == h->sid)
+                t->at_usec = host_clock(h);
+        t->keeper = kept ? h->sid : 0;
+}
+
+void judge_on_received(Host *h, uint32_t from, const PeerMessage *message) {
+        const MemberMessage *m = &message->member;
+
+        if (message->is_zab || h->judge->role != ZAB_ROLE_LEADER || m->epoch != h->judge->epoch)
+                return;
+        if (m->type == MEMBER_MESSAGE_TOUCH)
+                for (unsigned i = 0; i < m->sessions_count; i++)
+                        if (is_at(h, m->sessions[i], from))
+                                touch(h, m->sessions[i]);
+}
+
+/* An entry of this leader, at the moment of its proposal.  An end that is proposed early is none if the session has moved in
+ * the meantime: that shows when the entry is applied. */
+void judge_close(Host *leader, const ZabEntry *entry) {
+        World *w = leader->world;
+        EarlyClose early = { .zxid = entry->zxid, .leader = leader->sid };
+        DecodedRequest d;
+
+        if (!request_decode(g_bytes_get_data(entry->payload, NULL), g_bytes_get_size(entry->payload), &d))
+                return;
+        if (d.request.op == REQUEST_OPEN_SESSION || d.request.op == REQUEST_ATTACH_SESSION)
+                touch(leader, d.request.op == REQUEST_OPEN_SESSION ? entry->zxid : d.request.target);
+        if (d.request.op == REQUEST_CLOSE_SESSION && d.request.expired) {
+                const Touch *t = need_touch(leader, d.request.target);
+                uint64_t timeout_usec = (uint64_t) workload_session_timeout_msec(w, d.request.target) * 1000;
+
+                early.session = d.request.target;
+                early.silent_usec = host_clock(leader) - MAX(t->at_usec, leader->judge->led_since_usec);
+                if (early.silent_usec < timeout_usec || (t->keeper == leader->sid && is_at(leader, d.request.target, t->keeper)))
+                        g_array_append_val(w->judge->early, early);
+        }
+        request_decoded_done(&d);
+}
+
+void judge_closed(World *w, Zxid zxid) {
+        for (guint i = 0; i < w->judge->early->len; i++) {
+                const EarlyClose *e = &g_array_index(w->judge->early, EarlyClose, i);
+
+                if (e->zxid == zxid)
+                        world_fail(w, "S3", "h%u ends session " ZXID_FORMAT " with " ZXID_FORMAT ", %" PRIu64 " usec after it "
+                                   "heard of it; its time-out is %u msec, or it answers for it itself", e->leader,
+                                   e->session, zxid, e->silent_usec, workload_session_timeout_msec(w, e->session));
+        }
+}

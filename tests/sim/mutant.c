@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Mutant
+ */
+
+#include "tests/sim/mutant.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "agent/zab/break.h"
+#include "tests/sim/runner.h"
+
+#ifdef CONVENE_BREAK
+
+typedef struct Mutant {
+        ZabBreak number;
+        const char *name;
+        SimProfile profile;
+        unsigned seeds;                 /* within which it must be found */
+        bool rare;                      /* takes minutes: not in every test run */
+} Mutant;
+
+#define FAST SIM_PROFILE_FAST
+#define SLOW SIM_PROFILE_SLOW_DISK
+
+static const Mutant mutants[] = {
+        { ZAB_BREAK_CANDIDATE_EARLY, "VOTE_REQUEST before the promise is durable", FAST, 500 },
+        { ZAB_BREAK_VOTE_EARLY, "VOTE_RESPONSE before the promise is durable", FAST, 500 },
+        { ZAB_BREAK_SYNC_EARLY, "SYNC_REQUEST before the promise is durable", FAST, 500 },
+        { ZAB_BREAK_EPOCH_BEFORE_LOG, "current_epoch durable before the history", FAST, 500 },
+        { ZAB_BREAK_NEWLEADER_ACK_BEFORE_LOG, "ACK_NEWLEADER before the history is durable", FAST, 500 },
+        { ZAB_BREAK_NEWLEADER_ACK_BEFORE_EPOCH, "ACK_NEWLEADER before current_epoch is durable", FAST, 500 },
+        { ZAB_BREAK_LEADER_ADOPTS_EARLY, "the leader counts itself for NEWLEADER at once", FAST, 500 },
+        { ZAB_BREAK_ACK_EARLY, "ACK before the log is durable", FAST, 500 },
+        { ZAB_BREAK_LEADER_COUNTS_EARLY, "the leader counts itself before its own sync", FAST, 500 },
+        { ZAB_BREAK_COMMIT_ALONE, "COMMIT without a quorum", FAST, 500 },
+        { ZAB_BREAK_APPLY_BEFORE_COMMIT, "applied before it is committed", FAST, 500 },
+        { ZAB_BREAK_APPLY_BEFORE_DURABLE, "applied before it is durable here", FAST, 500 },
+        { ZAB_BREAK_READ_TOO_NEW, "read on a new leader before NEWLEADER has its quorum", FAST, 500 },
+        { ZAB_BREAK_NO_NEWLEADER, "broadcast without a NEWLEADER round", FAST, 500 },
+        { ZAB_BREAK_READ_LEASE, "read without a quorum round", FAST, 500 },
+        { ZAB_BREAK_ELECT_APPLIED, "election by the applied position", FAST, 500 },
+        { ZAB_BREAK_COUNT_UNSYNCED, "who is still synchronising is counted", FAST, 500 },
+        { ZAB_BREAK_TRUNC_KEEPS_DURABLE, "durable not lowered by TRUNC", FAST, 2000 },
+        { ZAB_BREAK_WIPED_VOTES, "a wiped voter keeps its identity", FAST, 2000 },
+        { ZAB_BREAK_ACK_AFTER_PROMISE, "ACK to the old leader after a later promise", FAST, 2000 },
+        { ZAB_BREAK_OLD_QUORUM, "reconfiguration decided by the old quorum alone", FAST, 2000 },
+        { ZAB_BREAK_NEW_QUORUM, "reconfiguration decided by the new quorum alone", SLOW, 50000, true },
+        { ZAB_BREAK_VOTE_ZXID_ONLY, "vote compares the last zxid only", FAST, 20000, true },
+        { ZAB_BREAK_META_OF_EARLIER_SESSION, "META completion of an earlier session counts", SLOW, 50000, true },
+        { ZAB_BREAK_NO_CONFIG_TAUGHT, "DIFF from genesis without the configuration", SLOW, 50000, true },
+        { ZAB_BREAK_STALE_COMPLETION, "completion from before a truncation counts", SLOW, 50000, true },
+        { ZAB_BREAK_NO_GOSSIP, "election messages teach no commit", FAST, 50000, true },
+        { ZAB_BREAK_NO_WAIVER, "a removed member with a later promise stays outside", FAST, 50000, true },
+        { ZAB_BREAK_TRUNC_RAISES_NOTHING, "durable not raised by the truncation itself", FAST, 20000, true },
+        { ZAB_BREAK_RECONFIGURE_UNSYNCED, "voters added that have nothing yet", FAST, 20000, true },
+        { ZAB_BREAK_CONFIG_SURVIVES_TRUNC, "a configuration that was cut off stays in force", FAST, 20000, true },
+        { ZAB_BREAK_READ_OLD_ROUND, "read confirmed by a round that began before it", FAST, 20000, true },
+        { ZAB_BREAK_ECHO_UNCONFIRMED, "time echoed without a quorum", FAST, 20000, true },
+        { ZAB_BREAK_COMMIT_UNMATCHED, "COMMIT applied to entries that may not be the leader's", FAST, 20000, true },
+};
+
+_Static_assert(G_N_ELEMENTS(mutants) == _ZAB_BREAK_MAX - 1, "every wrong ordering is tried");
+
+typedef struct Found {
+        uint64_t seed;
+        char why[160];
+} Found;
+
+static void on_failed(void *userdata, uint64_t seed, const char *why) {
+        Found *f = userdata;
+
+        f->seed = seed;
+        (void) g_strlcpy(f->why, why, sizeof(f->why));
+}
+
+static bool run_one(const Mutant *m, unsigned jobs) {
+        Statistics *s = g_new0(Statistics, 1);
+        Found f = { 0 };
+
+        zab_break = m->number;
+        (void) runner_run(&(RunnerOptions) {
+                .first = 1,
+                .seeds = m->seeds,
+                .profile = m->profile,
+                .jobs = jobs,
+                .failures_max = 1,
+                .failed = on_failed,
+                .userdata = &f,
+        }, s);
+        if (f.seed > 0)
+                printf("%2d  %-56s %-9s %6" PRIu64 "  %.60s\n", m->number, m->name, m->profile == FAST ? "fast" : "slow-disk",
+                       f.seed, f.why);
+        else
+                printf("%2d  %-56s %-9s   NOT FOUND within %u\n", m->number, m->name,
+                       m->profile == FAST ? "fast" : "slow-disk", m->seeds);
+        fflush(stdout);
+        g_free(s);
+        return f.seed > 0;
+}
+
+void mutant_set(unsigned number) {
+        zab_break = number;
+}
+
+int mutant_run_all(unsigned jobs, bool rare) {
+        bool all = true;
+
+        printf("wrong orderings put back, and the first seed that fails\n");
+        for (unsigned i = 0; i < G_N_ELEMENTS(mutants); i++)
+                if (rare || !mutants[i].rare)
+                        all = run_one(&mutants[i], jobs) && all;
+        return all ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+#else
+
+void mutant_set(unsigned number) {
+}
+
+int mutant_run_all(unsigned jobs, bool rare) {
+        return EXIT_FAILURE;
+}
+
+#endif

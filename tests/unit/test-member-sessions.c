@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Sessions of an ensemble: who answers for which, and when their time is over
+ */
+
+#include <string.h>
+
+#include "tests/unit/member-network.h"
+
+static const AclEntry open_acl[] = { { PERMISSION_ALL, { "world", "anyone" } } };
+static const Identity super[] = { { "super", "" } };
+
+#define SUPER ((Identities) { super, 1 })
+
+static Request make(const char *path, const char *data) {
+        return (Request) { .op = REQUEST_CREATE, .path = path, .data = (const uint8_t *) data, .data_size = strlen(data),
+                           .acl = { open_acl, 1 } };
+}
+
+static Zxid zxid_of(Host *h) {
+        return tree_zxid(member_get_tree(h->member));
+}
+
+static bool has(Host *h, const char *path) {
+        return tree_lookup(member_get_tree(h->member), path, NULL, NULL);
+}
+
+/* Opened through `h`, which answers for it if `kept`. */
+static uint64_t open_session(Network *n, Host *h, uint32_t timeout_msec, bool kept) {
+        SessionInfo info = { 0 };
+        uint64_t session;
+
+        host_submit(h, 90, (Request) { .op = REQUEST_OPEN_SESSION, .timeout_msec = timeout_msec, .member = h->sid,
+                                       .owner = "test", .identities = SUPER }, 0, 0);
+        network_pump(n);
+        session = zxid_of(h);
+        host_expect(h, "90:Ok ");
+        g_assert_true(tree_get_session(member_get_tree(h->member), session, &info));
+        g_assert_cmpuint(info.member, ==, h->sid);
+        if (kept)
+                member_keep_session(h->member, session, true);
+        return session;
+}
+
+static void make_ephemeral(Network *n, Host *h, uint64_t session, const char *path) {
+        Request r = make(path, "");
+
+        r.session = session;
+        r.mode = CREATE_EPHEMERAL;
+        host_submit(h, 91, r, 0, 0);
+        network_pump(n);
+        host_expect(h, "91:Ok ");
+}
+
+/* The leader's own disk lags, so that it does not know of a re-attach that is in the log: the expiry it orders by what it knows
+ * does not end the session. */
+static void test_expiry_of_lagging_leader(void) {
+        g_autoptr(Network) n = network_new(3, 3);
+        Host *leader = network_settle(n), *f = network_follower(n);
+        uint64_t session = open_session(n, leader, 2000, false);
+
+        make_ephemeral(n, leader, session, "/e");
+        leader->disk_stalled = true;
+        network_run(n, 1900);
+        host_submit(f, 1, (Request) { .op = REQUEST_ATTACH_SESSION, .target = session, .timeout_msec = 2000,
+                                      .member = f->sid }, 0, 0);
+        network_run(n, 20);
+        host_expect(f, "1:Ok ");
+        g_assert_true(network_leader(n) == leader);
+        network_run(n, 400);
+        leader->disk_stalled = false;
+        network_run(n, 100);
+        g_assert_true(has(leader, "/e") && has(f, "/e"));
+        host_expect(f, "");
+        network_run(n, 3000);
+        g_assert_false(has(f, "/e"));
+}
+
+/* An observer is no administrator, but an administrator can give its host a place in the tree. */
+static void test_host_of_observer(void) {
+        static const Identity host[] = { { "host", "h4" } };
+        static const Identity unit[] = { { "unit", "x.service@h4" }, { "host", "h4" } };
+        static const AclEntry place[] = { { PERMISSION_CREATE | PERMISSION_DELETE | PERMISSION_READ, { "host", "h4" } } };
+        g_autoptr(Network) n = network_new(4, 3);
+        Host *leader = network_settle(n), *o = &n->hosts[4];
+        Request r = make("/hosts", "");
+        uint64_t session;
+
+        r.acl = (AclEntries) { place, 1 };
+        host_submit(leader, 1, r, 0, 0);
+        network_run(n, 100);
+        host_expect(leader, "1:Ok ");
+
+        host_submit(o, 2, make("/hosts/a", ""), 0, 0);          /* super */
+        r = make("/hosts/h4", "");
+        r.caller = (Identities) { host, 1 };
+        r.acl = (AclEntries) { place, 1 };
+        host_submit(o, 3, r, 0, 0);
+        host_submit(o, 4, (Request) { .op = REQUEST_OPEN_SESSION, .timeout_msec = 5000, .owner = "x.service", .member = 4,
+                                      .identities = { unit, 2 }, .caller = { host, 1 } }, 0, 0);
+        network_run(n, 100);
+        host_expect(o, "2:AuthFailed 3:Ok 4:Ok ");
+        session = zxid_of(o);
+        r = make("/hosts/h4/x", "");
+        r.mode = CREATE_EPHEMERAL;
+        r.session = session;
+        host_submit(o, 5, r, 0, 0);
+        network_run(n, 100);
+        host_expect(o, "5:Ok ");
+        g_assert_true(has(leader, "/hosts/h4/x"));
+}
+
+static void test_sessions_of_followers(void) {
+        g_autoptr(Network) n = network_new(3, 3);
+        Host *leader = network_settle(n), *f = network_follower(n);
+        uint64_t kept = open_session(n, f, 2000, true), explicit = open_session(n, f, 2000, false), deadline;
+
+        make_ephemeral(n, f, kept, "/kept");
+        make_ephemeral(n, f, explicit, "/explicit");
+        for (unsigned i = 0; i < 20; i++) {
+                network_run(n, 500);
+                member_touch_session(f->member, explicit);
+                /* A promise is never longer than the timeout, and a live member's is not much shorter. */
+                g_assert_cmpuint(member_session_deadline(f->member, kept), <=, n->now_usec + 1980000);
+                g_assert_cmpuint(member_session_deadline(f->member, kept), >, n->now_usec + 1500000);
+                g_assert_cmpuint(member_session_deadline(f->member, explicit), <=, n->now_usec + 1980000);
+        }
+        g_assert_true(has(f, "/kept") && has(f, "/explicit"));
+        g_assert_cmpuint(member_session_deadline(leader->member, kept), ==, 0);
+
+        deadline = member_session_deadline(f->member, explicit);
+        while (has(f, "/explicit"))
+                network_run(n, 10);
+        g_assert_cmpuint(n->now_usec, >=, deadline);
+        g_assert_cmpuint(n->now_usec, <, deadline + 1000000);
+        host_expect(f, "expired ");
+
+        /* Nobody touches a session of a member that is gone; and it gives up before that. */
+        network_isolate(n, f->sid, true);
+        deadline = member_session_deadline(f->member, kept);
+        while (has(leader, "/kept"))
+                network_run(n, 10);
+        g_assert_cmpuint(n->now_usec, >=, deadline);
+        g_assert_cmpuint(n->now_usec, <, deadline + 1000000);
+        g_assert_cmpuint(member_session_deadline(f->member, kept), ==, deadline);
+        network_isolate(n, f->sid, false);
+        network_settle(n);
+        network_run(n, 500);
+        host_expect(f, "expired ");
+}
+
+/* A new leader knows nobody's touches: everybody has a full timeout, and keeping goes on. */
+static void test_sessions_outlive_leader(void) {
+        g_autoptr(Network) n = network_new(3, 3);
+        Host *old = network_settle(n), *f = network_follower(n);
+        uint64_t kept = open_session(n, f, 2000, true), explicit = open_session(n, f, 4000, false), started;
+        uint64_t of_dead = open_session(n, old, 3000, true);
+
+        make_ephemeral(n, f, kept, "/kept");
+        make_ephemeral(n, f, explicit, "/explicit");
+        make_ephemeral(n, old, of_dead, "/dead");
+        network_run(n, 2500);
+        host_kill(old);
+        network_settle(n);
+        started = n->now_usec;
+        network_run(n, 2900);
+        g_assert_true(has(f, "/kept") && has(f, "/explicit") && has(f, "/dead"));
+        while (has(f, "/dead"))
+                network_run(n, 10);
+        g_assert_cmpuint(n->now_usec, <, started + 3500000);
+        network_run(n, 3000);
+        g_assert_true(has(f, "/kept") && !has(f, "/explicit"));
+        member_keep_session(f->member, kept, false);
+        network_run(n, 2500);
+        g_assert_false(has(f, "/kept"));
+}
+
+/* A session that is claimed again by a member that was away meanwhile; and one that is not. */
+static void test_session_not_claimed_again(void) {
+        g_autoptr(Network) n = network_new(3, 3);
+        Host *leader = network_settle(n), *f = network_follower(n);
+        uint64_t a = open_session(n, f, 3000, true), b = open_session(n, f, 3000, true);
+
+        make_ephemeral(n, f, a, "/a");
+        make_ephemeral(n, f, b, "/b");
+        network_run(n, 5000);
+        network_isolate(n, f->sid, true);
+        network_run(n, 500);
+        member_keep_session(f->member, b, false);
+        network_isolate(n, f->sid, false);
+        network_settle(n);
+        network_run(n, 2000);
+        g_assert_true(has(leader, "/a") && has(leader, "/b"));
+        network_run(n, 3000);
+        g_assert_true(has(leader, "/a") && !has(leader, "/b"));
+}
+
+static void test_session_moves(void) {
+        g_autoptr(Network) n = network_new(3, 3);
+        Host *leader = network_settle(n), *f = network_follower(n);
+        uint64_t session = open_session(n, f, 2000, true);
+        Request r = make("/late", "");
+
+        make_ephemeral(n, f, session, "/e");
+        host_submit(leader, 1, (Request) { .op = REQUEST_ATTACH_SESSION, .target = session, .timeout_msec = 2000,
+                                           .member = leader->sid }, 0, 0);
+        network_run(n, 50);
+        host_expect(leader, "1:Ok ");
+        member_keep_session(leader->member, session, true);
+        r.session = session;
+        host_submit(f, 2, r, 0, 0);
+        network_pump(n);
+        host_expect(f, "2:SessionMoved ");
+        g_assert_cmpuint(member_session_deadline(f->member, session), ==, 0);
+        host_kill(f);
+        network_run(n, 5000);
+        g_assert_true(has(leader, "/e"));
+        g_assert_cmpuint(member_session_deadline(leader->member, session), >, n->now_usec + 1500000);
+}
+
+int main(int argc, char *argv[]) {
+        g_test_init(&argc, &argv, NULL);
+        g_test_add_func("/member-sessions/expiry-of-lagging-leader", test_expiry_of_lagging_leader);
+        g_test_add_func("/member-sessions/host-of-observer", test_host_of_observer);
+        g_test_add_func("/member-sessions/sessions-of-followers", test_sessions_of_followers);
+        g_test_add_func("/member-sessions/sessions-outlive-leader", test_sessions_outlive_leader);
+        g_test_add_func("/member-sessions/session-not-claimed-again", test_session_not_claimed_again);
+        g_test_add_func("/member-sessions/session-moves", test_session_moves);
+        return g_test_run();
+}
