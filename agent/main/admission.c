@@ -63,6 +63,15 @@ static void refuse(Admission *d, const char *text) {
         admission_end(d);
 }
 
+/* A host that was here before, by its name, comes with a new disk. */
+static const ZabConfigMember *find_name(const ZabConfig *c, const char *name) {
+        for (unsigned i = 0; c && i < c->members_count; i++)
+                if (strcmp(c->members[i].name, name) == 0)
+                        return &c->members[i];
+
+        return NULL;
+}
+
 static const ZabConfigMember *find_disk(const ZabConfig *c, const Id128 *disk_id) {
         for (unsigned i = 0; c && i < c->members_count; i++)
                 if (memcmp(c->members[i].disk_id.bytes, disk_id->bytes, sizeof(disk_id->bytes)) == 0)
@@ -97,15 +106,6 @@ static void on_changed(void *userdata, const Result *result) {
         if (d->join)
                 peer_join_answer(d->join, m->sid, config, NULL);
         admission_end(d);
-}
-
-/* A host that was here before, by its name, comes with a new disk. */
-static const ZabConfigMember *find_name(const ZabConfig *c, const char *name) {
-        for (unsigned i = 0; c && i < c->members_count; i++)
-                if (strcmp(c->members[i].name, name) == 0)
-                        return &c->members[i];
-
-        return NULL;
 }
 
 static void on_used(void *userdata, const Result *result) {
@@ -153,6 +153,17 @@ static void on_looked(void *userdata, const Result *result) {
         own_submit(d->agent->own, &(Request) { .op = REQUEST_DELETE, .path = d->path, .version = VERSION_ANY }, 0, on_used, d);
 }
 
+/* Two hosts of one name: the one that is there stays. */
+static bool is_there(Agent *a, const char *name) {
+        const ZabConfigMember *same;
+        PeerStatus peer;
+        MemberStatus s;
+
+        member_get_status(a->member, &s);
+        same = find_name(s.config, name);
+        return same && (same->sid == s.sid || (peer_mesh_get_status(a->mesh, same->sid, &peer) && peer.connected));
+}
+
 void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request) {
         Admission *d;
 
@@ -162,6 +173,10 @@ void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request) {
         }
         if (!conf_host_name_is_valid(request->name)) {
                 peer_join_answer(join, 0, NULL, "its name is no host name; set Name= in convened.conf");
+                return;
+        }
+        if (is_there(a, request->name)) {
+                peer_join_answer(join, 0, NULL, "a member of this name is connected; set another Name= in convened.conf");
                 return;
         }
 

@@ -21,7 +21,7 @@ typedef struct Agent {
         Conf conf;
         char *host;
         sd_event *event;
-        sd_event_source *tick, *apply_turn, *stop_deadline;
+        sd_event_source *tick, *apply_turn, *patience, *stop_deadline;
         uint64_t appended_io_seq, applied_io_seq;       /* durable; and handed to the member */
         Store *store;
         Member *member;
@@ -39,6 +39,8 @@ typedef struct Agent {
         Presences *presences;
         Broker *broker;
         char *broker_problem, *mesh_problem, *join_problem;
+        bool open;                      /* fronts may be called */
+        bool named;                     /* the name on the system bus is ours */
         bool begun;                     /* has served once: fronts are open */
         bool announced;                 /* READY=1 was sent */
         bool stopping;                  /* leadership is being handed over before the end */

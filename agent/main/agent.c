@@ -29,6 +29,7 @@
 #include "agent/main/journal.h"
 
 #define HAND_OVER_USEC UINT64_C(1000000)
+#define PATIENCE_USEC UINT64_C(3000000)         /* to begin with: an election takes less */
 
 uint64_t agent_clock_usec(clockid_t clock) {
         struct timespec ts;
@@ -105,6 +106,7 @@ static void on_broker_named(void *userdata, const char *problem) {
 
         if (problem)
                 journal(LOG_ERR, NULL, "%s; only the local socket serves until it can", problem);
+        a->named = !problem;
         g_free(a->broker_problem);
         a->broker_problem = g_strdup(problem);
         server_on_problems_changed(a->server);
@@ -165,21 +167,46 @@ static int open_socket(Agent *a) {
         return server_listen(a->server, fd) < 0 ? AGENT_EXIT_FAILURE : 0;
 }
 
-/* The first time the member serves: owners are found again, presence begins, and the world may call. */
-static void begin_serving(Agent *a) {
+static int open_doors(Agent *a) {
         int r;
 
-        server_recover_owners(a->server);
-        presences_load(a->presences);
+        if (a->open)
+                return 0;
+
+        a->open = true;
         r = open_socket(a);             /* who came earlier waits in its queue */
-        fd_store_drop_rest(a->fds);
         if (r != 0) {
-                (void) sd_event_exit(a->event, r);
-                return;
+                agent_end(a, r);
+                return r;
         }
         if (a->broker)
                 broker_request_name(a->broker);
-        if (!a->broker || a->broker_problem)
+        return 0;
+}
+
+/* No quorum yet: requests wait for it, but who asks what is wrong is told, and systemd does not give up on us. */
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
+        Agent *a = userdata;
+        MemberStatus s;
+
+        if (a->begun || open_doors(a) != 0)
+                return 0;
+
+        member_get_status(a->member, &s);
+        journal(LOG_WARNING, NULL, "Not serving yet: %s", s.trouble ?: "no leader");
+        agent_notify_status(a);
+        (void) sd_notify(false, "READY=1");
+        return 0;
+}
+
+/* The first time the member serves: owners are found again, presence begins, and the world may call. */
+static void begin_serving(Agent *a) {
+        server_recover_owners(a->server);
+        presences_load(a->presences);
+        if (open_doors(a) != 0)
+                return;
+        fd_store_drop_rest(a->fds);
+        if (!a->broker || a->broker_problem || a->named)
                 announce(a);            /* else once the name is ours */
 }
 
@@ -535,6 +562,9 @@ static int run(Agent *a) {
                 return AGENT_EXIT_IO;
 
         member_start(a->member, &store_get_report(a->store)->meta);
+        r = sd_event_add_time_relative(a->event, &a->patience, CLOCK_BOOTTIME, PATIENCE_USEC, 0, on_patience, a);
+        if (r < 0)
+                return AGENT_EXIT_FAILURE;
         r = sd_event_loop(a->event);
         return r < 0 ? AGENT_EXIT_FAILURE : r;
 }
@@ -558,6 +588,7 @@ int agent_run(const AgentOptions *options) {
                 a.store = store_close(a.store);
         member_free(a.member);
         net_key_unref(a.key);
+        sd_event_source_unref(a.patience);
         sd_event_source_unref(a.stop_deadline);
         sd_event_source_unref(a.apply_turn);
         sd_event_source_unref(a.tick);

@@ -123,8 +123,8 @@ ExitStatus cmd_member_show(Ctl *c, char **arguments, unsigned count) {
 static void print_next(const char *token, uint64_t lifetime_msec) {
         g_autofree char *span = format_timespan_msec(lifetime_msec);
 
-        printf("\nIt is a secret, lets one host in, and ends in %s.  On that host, as root, with convene installed and never started\n"
-               "(ADDRESS is its own, as the others reach it):\n\n"
+        printf("\nIt is a secret, lets one host in, and ends in %s.  On that host, as root, with convene installed and never\n"
+               "started (ADDRESS is its own, as the others reach it):\n\n"
                "  mkdir -p /etc/convene/convened.conf.d\n"
                "  printf '[Ensemble]\\nListen=ADDRESS:2890\\n' >/etc/convene/convened.conf.d/10-ensemble.conf\n"
                "  printf '%%s\\n' '%s' | install -m 0600 -o convene /dev/stdin /etc/convene/join-token\n"
@@ -222,8 +222,8 @@ static ExitStatus explain(const AgentStatus *s, Change change, const char *name,
                             "the last voter stays; promote another first", error);
                 return EXIT_STATUS_CONFLICT;
         case CONVENE_NOT_READY:
-                print_error("%s: there is no leader, or another one came meanwhile: \"convenectl member list\" shows whether it was "
-                            "done (%s)", name, error);
+                print_error("%s: there is no leader, or another one came meanwhile: \"convenectl member list\" shows whether "
+                            "it was done (%s)", name, error);
                 break;
         case CONVENE_NO_AUTH:
                 print_error("%s: %s (%s)", name, g_str_equal(s->role, "observer") ?

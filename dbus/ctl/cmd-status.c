@@ -79,8 +79,8 @@ static void print_member(const AgentStatus *s, const MemberFacts *m) {
         }
 
         g_autofree char *line = format_line(text->str);
-        printf("%*s  %s%s%s %s\n", WIDTH, "", colour_on(well ? COLOUR_GREEN : COLOUR_RED), up ? glyph("●", "*") : glyph("○", "o"),
-               colour_off(), line);
+        printf("%*s  %s%s%s %s\n", WIDTH, "", colour_on(well ? COLOUR_GREEN : COLOUR_RED),
+               up ? glyph("●", "*") : glyph("○", "o"), colour_off(), line);
 }
 
 static void print_members(const AgentStatus *s) {
@@ -93,7 +93,8 @@ static void print_members(const AgentStatus *s) {
         else if (q.voters == 1)
                 print_field(WIDTH, "Members", "1 voter%s", observers ?: "");
         else if (q.up < q.needed)
-                print_field(WIDTH, "Members", "%u voters%s; only %u here, %u are needed", q.voters, observers ?: "", q.up, q.needed);
+                print_field(WIDTH, "Members", "%u voters%s; only %u here, %u are needed", q.voters, observers ?: "", q.up,
+                            q.needed);
         else
                 print_field(WIDTH, "Members", "%u voters%s; %u may still fail", q.voters, observers ?: "", q.may_fail);
         for (unsigned i = 0; i < s->members->len; i++)

@@ -379,6 +379,7 @@ static void set_store_options(Host *h, VStore *options) {
                 .segment_bytes = h->world->params.segment_bytes,
                 .keep_bytes = h->world->params.keep_bytes,
                 .watermark_usec = 100000,
+                .meta_overtakes = h->world->params.meta_overtakes,
                 .listener = { on_appended, on_meta_written, on_checkpointed, on_log_dropped, on_wake, on_latency,
                               on_persist, on_settled, h },
         };

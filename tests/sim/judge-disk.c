@@ -101,6 +101,9 @@ static void check_meta(Host *h) {
         if (m->accepted_epoch < j->accepted || m->current_epoch < j->current || m->current_epoch > m->accepted_epoch)
                 world_fail(h->world, "I9", "h%u: META goes from accepted %u current %u to accepted %u current %u", h->sid,
                            j->accepted, j->current, m->accepted_epoch, m->current_epoch);
+        if (m->current_epoch > j->current && m->current_epoch == j->mark_epoch && h->store->durable < j->mark)
+                world_fail(h->world, "I11", "h%u: META takes epoch %u as its own, whose history goes to %" PRIu64
+                           ", and only %" PRIu64 " is on disk", h->sid, m->current_epoch, j->mark, h->store->durable);
         j->accepted = m->accepted_epoch;
         j->current = m->current_epoch;
         if (m->membership == ZAB_MEMBERSHIP_MEMBER)

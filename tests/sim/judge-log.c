@@ -262,8 +262,11 @@ void judge_on_role(Host *h, ZabRole role, uint32_t number) {
         e = epoch(w, number);
         if (e->leader != 0 && e->leader != h->sid)
                 world_fail(w, "I7", "h%u and h%u both lead epoch %u", e->leader, h->sid, number);
-        if (role == ZAB_ROLE_LEADER_SYNC)
+        if (role == ZAB_ROLE_LEADER_SYNC) {
                 w->statistics->elections++;
+                j->mark_epoch = number;
+                j->mark = judge_log_last(j);
+        }
         e->leader = h->sid;
         if (role != ZAB_ROLE_LEADER)
                 return;

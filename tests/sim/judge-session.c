@@ -38,21 +38,19 @@ void judge_on_local_touch(Host *h, uint64_t session) {
                 touch(h, session);
 }
 
-/* On the host that answers for it. */
-void judge_on_keep(Host *h, uint64_t session, bool kept) {
-        Touch *t;
-
-        if (h->judge->role != ZAB_ROLE_LEADER || !is_at(h, session, h->sid))
-                return;
-        t = need_touch(h, session);
-        if (kept || t->keeper == h->sid)
-                t->at_usec = host_clock(h);
-        t->keeper = kept ? h->sid : 0;
+/* The host answers for it, or has just ceased to. */
+void judge_on_keep(Host *h, uint64_t session) {
+        if (is_at(h, session, h->sid))
+                touch(h, session);
 }
 
 void judge_on_received(Host *h, uint32_t from, const PeerMessage *message) {
         const MemberMessage *m = &message->member;
 
+        if (message->is_zab && message->zab.type == ZAB_MESSAGE_NEWLEADER) {
+                h->judge->mark_epoch = message->zab.epoch;
+                h->judge->mark = message->zab.position.index;
+        }
         if (message->is_zab || h->judge->role != ZAB_ROLE_LEADER || m->epoch != h->judge->epoch)
                 return;
         if (m->type == MEMBER_MESSAGE_TOUCH)
@@ -78,7 +76,8 @@ void judge_close(Host *leader, const ZabEntry *entry) {
 
                 early.session = d.request.target;
                 early.silent_usec = host_clock(leader) - MAX(t->at_usec, leader->judge->led_since_usec);
-                if (early.silent_usec < timeout_usec || (t->keeper == leader->sid && is_at(leader, d.request.target, t->keeper)))
+                if (early.silent_usec < timeout_usec || (workload_keeps(leader, d.request.target) &&
+                                                          is_at(leader, d.request.target, leader->sid)))
                         g_array_append_val(w->judge->early, early);
         }
         request_decoded_done(&d);

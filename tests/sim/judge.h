@@ -42,7 +42,6 @@ typedef struct Committed {
 typedef struct Touch {
         uint64_t session;
         uint64_t at_usec;               /* its clock */
-        uint32_t keeper;                /* sid of the member that answers for it, or 0 */
 } Touch;
 
 struct HostJudge {
@@ -55,6 +54,8 @@ struct HostJudge {
         uint32_t epoch;
         uint64_t led_since_usec;        /* this host's clock */
         uint32_t accepted, current;     /* META on the platter, over all runs with this disk */
+        uint32_t mark_epoch;            /* the last NEWLEADER that it was sent or, as leader, stands for: */
+        uint64_t mark;                  /* the end of the history of this epoch */
         uint32_t promised;              /* highest epoch it sent a grant or a SYNC_REQUEST for, with this disk */
         bool bad_disk;                  /* wiped or rotten: what was there may be gone */
         uint64_t installing;            /* base of a snapshot that is to become the state, or 0 */
@@ -115,7 +116,7 @@ void judge_send_zab(Host *h, const ZabMessage *m);
 /* judge-session.c */
 void judge_on_local_touch(Host *h, uint64_t session);
 void judge_on_received(Host *h, uint32_t from, const PeerMessage *message);
-void judge_on_keep(Host *h, uint64_t session, bool kept);
+void judge_on_keep(Host *h, uint64_t session);
 void judge_close(Host *leader, const ZabEntry *entry);
 /* The entry of this zxid has ended a session for its time-out: not before its time? */
 void judge_closed(World *w, Zxid zxid);

@@ -113,6 +113,7 @@ static void draw_work(Params *p, Prng *prng) {
         p->segment_bytes = (unsigned) prng_between(prng, 4, 16) * 4096;
         p->keep_bytes = (unsigned) prng_between(prng, 0, 2) * p->segment_bytes;
         p->checkpoint_usec = prng_chance(prng, 800) ? prng_between(prng, 300, 4000) * MSEC : 0;
+        p->meta_overtakes = prng_next(prng) & 1;
         p->slice_rows = (unsigned) prng_between(prng, 1, 40);
 }
 

@@ -61,6 +61,7 @@ typedef struct Params {
         Spread pause_usec, down_usec, cut_usec, fault_usec, op_usec;
         unsigned fault_weights[_FAULT_MAX], fault_weights_sum;
         unsigned segment_bytes, keep_bytes;
+        bool meta_overtakes;            /* a META write does not wait for appends asked for before it (protocol 2.5) */
         uint64_t checkpoint_usec;       /* between a host's checkpoints, on average; 0: only as faults */
         unsigned slice_rows;
         uint64_t phase_usec;            /* of phase 1 */

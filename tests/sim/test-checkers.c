@@ -497,7 +497,11 @@ static void test_sessions(void) {
         Request r = { .op = REQUEST_CLOSE_SESSION, .expired = true };
         ZabEntry e = { .type = ZAB_ENTRY_REQUEST };
         SimSession s = { .timeout_msec = 1000 };
+        Client *client = w->workload->clients->pdata[0], before;
 
+        for (guint i = 0; i < w->workload->clients->len; i++)
+                ((Client *) w->workload->clients->pdata[i])->keeping = false;
+        before = *client;
         tree_foreach_session(member_get_tree(l->member), take_session_of_leader, &(SessionOfLeader) { l->sid, &id });
         g_assert_cmpuint(id, !=, 0);
         s.id = r.target = id;
@@ -515,12 +519,15 @@ static void test_sessions(void) {
         judge_close(l, &e);
         judge_closed(w, 2);
         g_assert_null(w->failure);
-        judge_on_keep(l, id, true);
+        client->host = l;
+        client->session = id;
+        client->attached = client->keeping = true;
         w->now_usec += 2000000;
         e.zxid = 3;
         judge_close(l, &e);
         judge_closed(w, 3);
         expect_failure(w, "S3");
+        *client = before;
         g_bytes_unref(e.payload);
         world_free(w);
 }

@@ -85,6 +85,10 @@ static void read_segment(VStore *s, uint64_t name, uint64_t last) {
                         continue;
                 }
                 segment.end += record_bytes(r.payload_size);
+                if (r.type == ZAB_ENTRY_WATERMARK && r.index > s->base.index + s->places->len) {
+                        g_array_set_size(s->places, 0);
+                        s->base = (ZabPosition) { r.index, r.zxid, r.chain };
+                }
                 if (r.type == ZAB_ENTRY_WATERMARK)
                         continue;
                 if (r.index != s->base.index + s->places->len + 1) {
@@ -114,23 +118,20 @@ static void read_places(VStore *s, const GArray *segments, uint64_t last) {
         }
 }
 
-static void find_epochs(VStore *s, VFound *ret) {
-        uint32_t epoch = UINT32_MAX;
+/* What the log holds before the checkpoint, as far as it is whole. */
+static void find_base(VStore *s, const RecoverOptions *options, const RecoverSource *source, VFound *ret) {
+        RecoverBase found;
 
-        ret->base_index = s->base.index;
-        ret->base_zxid = s->base.zxid;
-        ret->epochs = g_array_new(FALSE, FALSE, sizeof(ZabEpochStart));
-        for (unsigned i = 0; i < s->places->len; i++) {
-                const VPlace *p = &g_array_index(s->places, VPlace, i);
-                /* An epoch counts from 1: the first of them may have begun before the log does. */
-                ZabEpochStart start = { zxid_epoch(p->zxid), s->base.index + i + 2 - zxid_counter(p->zxid) };
-
-                if (s->base.index + i + 1 > ret->checkpoint.index)
-                        return;
-                if (start.epoch != epoch)
-                        g_array_append_val(ret->epochs, start);
-                epoch = start.epoch;
+        if (recover_base(options, source, &found) < 0)
+                g_assert_not_reached();
+        assert(found.base.index >= s->base.index);
+        if (found.base.index > s->base.index) {
+                g_array_remove_range(s->places, 0, (unsigned) (found.base.index - s->base.index));
+                s->base = found.base;
         }
+        ret->base_index = found.base.index;
+        ret->base_zxid = found.base.zxid;
+        ret->epochs = found.epochs;
 }
 
 /* What the scan found becomes what the disk says. */
@@ -205,7 +206,7 @@ static void scan(VStore *s, VFound *ret) {
         g_array_unref(segments);
         segments = list_segments(&s->storage->disk);
         read_places(s, segments, s->last.index);
-        if (s->segments->len > 0)
+        if (s->segments->len > 0 && found.offset > 0)
                 g_array_index(s->segments, VSegment, s->segments->len - 1).end = (size_t) found.offset;
         /* What is left of a damaged log ends before the checkpoint: it continues nothing. */
         if (s->segments->len > 0 && s->base.index + s->places->len < s->last.index) {
@@ -215,7 +216,10 @@ static void scan(VStore *s, VFound *ret) {
         }
         if (s->segments->len == 0)
                 s->base = s->last;
-        find_epochs(s, ret);
+        source.segments = (const uint64_t *) segments->data;
+        options.segments = source.segments;
+        options.segments_count = s->segments->len > 0 ? segments->len : 0;
+        find_base(s, &options, &rs, ret);
 }
 
 static void mark_damaged(VStore *s) {

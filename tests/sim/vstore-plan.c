@@ -222,7 +222,8 @@ static void plan_truncate(VStore *s, const VOp *o) {
                 s->durable = MIN(s->durable, index);
                 record = next_record(s, NULL);
                 record.newest_segment = segment;
-                add_meta(s, PERSIST_TRUNCATE, &record);
+                for (unsigned i = 0; i < 2; i++)
+                        add_meta(s, PERSIST_TRUNCATE, &record);
                 plan_unlinks(s, segment + 1, PERSIST_TRUNCATE);
                 plan_shorten(s, vstore_newest(s), end);
                 g_array_set_size(s->places, (unsigned) (index - s->base.index));
@@ -259,7 +260,6 @@ static void plan_install(VStore *s, const VOp *o) {
         record.meta.checkpoint_generation = generation;
         add_meta(s, PERSIST_INSTALL, &record);
         add_call(s, call_installed, o->position.index);
-        add_meta(s, PERSIST_INSTALL, &record);
         plan_unlinks(s, 0, PERSIST_INSTALL);
         add_call(s, call_drop_generations, generation);
         add_call(s, call_appended, o->io_seq);
@@ -327,28 +327,48 @@ static void plan_checkpoint(VStore *s, VOp *o) {
         o->entries_done = 1;            /* in work */
 }
 
-static void plan_op(VStore *s) {
-        VOp *o = s->ops;
+/* The operation that is next, taken from the queue unless it is an append. */
+static VOp *next_op(VStore *s) {
+        VOp **at = &s->ops, *o;
 
-        if (o->type == VOP_APPEND) {
-                if (vstore_newest(s))
-                        plan_append(s);
-                else
-                        plan_segment(s);
+        if (s->meta_overtakes)
+                while (*at && ((*at)->type == VOP_APPEND || (*at)->type == VOP_TRUNCATE))
+                        at = &(*at)->next;
+        if (!*at || (*at)->type != VOP_META)
+                at = &s->ops;
+        o = *at;
+        if (o->type == VOP_APPEND)
+                return o;
+        *at = o->next;
+        if (!*at)
+                s->ops_end = at;
+        return o;
+}
+
+static void plan_op(VStore *s) {
+        VOp *o = next_op(s);
+
+        switch (o->type) {
+
+        case VOP_APPEND:
+                plan_append(s);
                 return;
-        }
-        s->ops = o->next;
-        if (!s->ops)
-                s->ops_end = &s->ops;
-        if (o->type == VOP_TRUNCATE)
+
+        case VOP_TRUNCATE:
                 plan_truncate(s, o);
-        else if (o->type == VOP_INSTALL)
+                break;
+
+        case VOP_INSTALL:
                 plan_install(s, o);
-        else {
+                break;
+
+        default: {
                 MetaRecord record = next_record(s, &o->meta);
 
                 add_meta(s, PERSIST_META, &record);
                 add_call(s, call_meta, o->io_seq);
+                break;
+        }
         }
         op_free(o);
 }
@@ -370,7 +390,9 @@ bool vstore_plan(VStore *s) {
         g_array_set_size(s->steps, 0);
         s->step = 0;
 
-        if (s->ops && !(s->wrote_log && checkpoint)) {
+        if (s->segments->len == 0)
+                plan_segment(s);        /* a snapshot has taken the place of the log */
+        else if (s->ops && !(s->wrote_log && checkpoint)) {
                 s->wrote_log = true;
                 plan_op(s);
         } else if (checkpoint) {

@@ -110,6 +110,7 @@ VStore *vstore_new(VStorage *storage, const VStore *options) {
         s->segment_bytes = options->segment_bytes;
         s->keep_bytes = options->keep_bytes;
         s->watermark_usec = options->watermark_usec;
+        s->meta_overtakes = options->meta_overtakes;
         s->segments = g_array_new(FALSE, FALSE, sizeof(VSegment));
         s->places = g_array_new(FALSE, FALSE, sizeof(VPlace));
         s->steps = g_array_new(FALSE, FALSE, sizeof(VStep));

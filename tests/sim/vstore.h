@@ -90,6 +90,7 @@ typedef struct VStore {
         Prng prng;                      /* salts */
         size_t segment_bytes, keep_bytes;
         uint64_t watermark_usec;
+        bool meta_overtakes;            /* META is a queue of its own */
 
         MetaRecord record;              /* on the platter */
         uint64_t next_seq;

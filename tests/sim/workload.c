@@ -107,7 +107,25 @@ static void register_read(Client *c, const Op *op, const Result *result) {
 
 static void keep(Client *c, bool kept) {
         member_keep_session(c->host->member, c->session, kept);
-        judge_on_keep(c->host, c->session, kept);
+        judge_on_keep(c->host, c->session);
+        c->keeping = kept;
+}
+
+static void lose_session(Client *c) {
+        c->session = 0;
+        c->attached = c->kept = c->keeping = false;
+}
+
+bool workload_keeps(const Host *h, uint64_t session) {
+        GPtrArray *clients = h->world->workload->clients;
+
+        for (guint i = 0; i < clients->len; i++) {
+                const Client *c = clients->pdata[i];
+
+                if (c->host == h && c->session == session && c->attached && c->keeping)
+                        return true;
+        }
+        return false;
 }
 
 static void on_session_reply(Client *c, const Op *op, const Result *result) {
@@ -124,10 +142,8 @@ static void on_session_reply(Client *c, const Op *op, const Result *result) {
                         w->statistics->sessions++;
                 } else
                         w->statistics->moves++;
-        } else if (op->op != REQUEST_OPEN_SESSION) {
-                c->session = 0;
-                c->attached = c->kept = false;
-        }
+        } else if (op->op != REQUEST_OPEN_SESSION)
+                lose_session(c);
 }
 
 static void check_answer(Client *c, const Op *op, const Result *result) {
@@ -189,12 +205,10 @@ static void on_reply(void *userdata, uint64_t tag, const Result *result) {
         w->workload->acknowledged = MAX(w->workload->acknowledged, result->zxid);
         if (op->op == REQUEST_OPEN_SESSION || op->op == REQUEST_ATTACH_SESSION || op->op == REQUEST_CLOSE_SESSION)
                 on_session_reply(c, op, result);
-        if (result->status == CONVENE_SESSION_EXPIRED && op->session == c->session) {
-                c->session = 0;
-                c->attached = c->kept = false;
-        }
+        if (result->status == CONVENE_SESSION_EXPIRED && op->session == c->session)
+                lose_session(c);
         if (result->status == CONVENE_SESSION_MOVED && op->session == c->session)
-                c->attached = false;
+                c->attached = c->keeping = false;
         if (c->probe && result->status == CONVENE_OK)
                 c->satisfied = true;
         if (!w->workload->founded && op->op == REQUEST_CREATE)
@@ -289,7 +303,7 @@ static void disconnect(Client *c) {
 
         end_conversation(c);
         c->member = member_client_free(c->member);
-        if (c->attached && c->kept)
+        if (c->attached && c->keeping)
                 keep(c, false);
         c->host = NULL;
         c->attached = false;
@@ -315,10 +329,8 @@ void workload_on_session_ended(Host *h, uint64_t session, bool expired) {
         for (guint i = 0; i < clients->len; i++) {
                 Client *c = clients->pdata[i];
 
-                if (c->host == h && c->session == session && c->attached) {
-                        c->session = 0;
-                        c->attached = c->kept = false;
-                }
+                if (c->host == h && c->session == session && c->attached)
+                        lose_session(c);
         }
 }
 

@@ -76,6 +76,7 @@ typedef struct Client {
         uint8_t secret[SESSION_SECRET_HASH_BYTES];
         uint32_t timeout_msec;
         bool kept, attached;            /* the session is this connection's */
+        bool keeping;                   /* its host was told to answer for it */
         GQueue outstanding;             /* Op, in order */
         bool satisfied;                 /* a probe's write is acknowledged */
 } Client;
@@ -103,6 +104,7 @@ void workload_end(World *w);
 void workload_on_client(World *w, uint64_t number);
 void workload_host_gone(Host *h);
 void workload_on_session_ended(Host *h, uint64_t session, bool expired);
+bool workload_keeps(const Host *h, uint64_t session);   /* the host was told to answer for it */
 void workload_on_snapshot(Host *h);
 /* One more client, which writes on this host until it may stop. */
 void workload_add_probe(World *w, Host *h);
