@@ -47,6 +47,14 @@ static void leave(World *w) {
         w->admin->busy = false;
 }
 
+void admin_heal(World *w) {
+        leave(w);
+}
+
+bool admin_is_idle(const World *w) {
+        return !w->admin->busy || !world_takes_part(w, w->admin->host);
+}
+
 void admin_done(World *w) {
         g_free(w->admin);
 }
@@ -115,6 +123,19 @@ static const ZabConfigMember *configured(World *w, const Host *h) {
         return c ? zab_config_find(c, h->sid) : NULL;
 }
 
+/* A quorum of the committed configuration knows that it is committed: what was removed by it is not asked any more. */
+static bool is_settled(World *w) {
+        const ZabConfig *c = judge_config(w);
+        uint64_t index = g_array_index(w->judge->config_indexes, uint64_t, w->judge->configs->len - 1);
+        unsigned knowing = 0;
+
+        for (unsigned i = 0; i < c->members_count; i++)
+                knowing += c->members[i].role == ZAB_MEMBER_VOTER &&
+                           w->hosts[c->members[i].sid].store &&
+                           w->hosts[c->members[i].sid].store->record.meta.commit_floor >= index;
+        return knowing >= zab_config_quorum(c);
+}
+
 /* Removed and back: never with the old disk. */
 static void begin_joining(World *w, Host *h) {
         if (h->state == HOST_UP)
@@ -160,6 +181,8 @@ void admin_reconfigure(World *w) {
         if (w->admin->busy || !judge_config(w))
                 return;
         if (!m) {
+                if (!is_settled(w))
+                        return;
                 begin_joining(w, h);
                 ask(w, MEMBER_CHANGE_ADD, h, ZAB_MEMBER_OBSERVER);
         } else if (m->role == ZAB_MEMBER_OBSERVER)

@@ -113,13 +113,24 @@ static void crash_all(World *w) {
                 host_crash(&w->hosts[sid], power);
 }
 
+/* Snapshots are rare: a host that is taking one in is taken for that. */
+static Host *find_installing(World *w) {
+        for (uint32_t sid = 1; sid <= w->params.hosts; sid++) {
+                Host *h = &w->hosts[sid];
+
+                if (h->state == HOST_UP && (h->incoming || h->store->installing > 0))
+                        return h;
+        }
+        return NULL;
+}
+
 static void aim(World *w) {
-        Host *h = some_running_host(w);
+        Host *installing = find_installing(w), *h = installing ?: some_running_host(w);
 
         if (!h)
                 return;
         h->aimed = true;
-        h->aim_point = (PersistPoint) prng_below(&w->prng, _PERSIST_MAX);
+        h->aim_point = installing ? PERSIST_INSTALL : (PersistPoint) prng_below(&w->prng, _PERSIST_MAX);
         h->aim_phase = (PersistPhase) prng_below(&w->prng, _PERSIST_PHASE_MAX);
         h->aim_skip = (unsigned) prng_below(&w->prng, 4);
 }

@@ -124,7 +124,16 @@ void judge_on_start(Host *h, const VFound *found) {
         j->is_leader = false;
         j->role = ZAB_ROLE_STOPPED;
         j->epoch = 0;
+        if (!j->bad_disk && (h->store->record.meta.accepted_epoch < j->accepted ||
+                             h->store->record.meta.current_epoch < j->current))
+                world_fail(h->world, "recovery", "h%u had accepted %u current %u on disk, and accepted %u current %u came back",
+                           h->sid, j->accepted, j->current, h->store->record.meta.accepted_epoch,
+                           h->store->record.meta.current_epoch);
+        /* A write that was under way when it crashed may be there. */
+        j->accepted = h->store->record.meta.accepted_epoch;
+        j->current = h->store->record.meta.current_epoch;
         j->installing = 0;
+        j->mark_epoch = 0;
         g_array_set_size(j->touches, 0);
 }
 

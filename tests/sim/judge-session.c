@@ -47,7 +47,9 @@ void judge_on_keep(Host *h, uint64_t session) {
 void judge_on_received(Host *h, uint32_t from, const PeerMessage *message) {
         const MemberMessage *m = &message->member;
 
-        if (message->is_zab && message->zab.type == ZAB_MESSAGE_NEWLEADER) {
+        /* A later session of the same epoch has a later mark; the first is what the epoch may be adopted with. */
+        if (message->is_zab && message->zab.type == ZAB_MESSAGE_NEWLEADER &&
+            h->judge->mark_epoch != message->zab.epoch) {
                 h->judge->mark_epoch = message->zab.epoch;
                 h->judge->mark = message->zab.position.index;
         }

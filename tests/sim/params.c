@@ -110,7 +110,8 @@ static void draw_work(Params *p, Prng *prng) {
         p->admin_mends = prng_chance(prng, 800);
         p->tail_bytes = prng_chance(prng, 500) ? prng_between(prng, 200, 4000) : 0;
         p->window_bytes = prng_chance(prng, 300) ? prng_between(prng, 400, 8000) : 0;
-        p->segment_bytes = (unsigned) prng_between(prng, 4, 16) * 4096;
+        /* Small, so that logs have many segments and lose their beginnings; but every request fits into one. */
+        p->segment_bytes = (unsigned) (p->request_bytes > 100 ? prng_between(prng, 4, 16) : prng_between(prng, 2, 6)) * 4096;
         p->keep_bytes = (unsigned) prng_between(prng, 0, 2) * p->segment_bytes;
         p->checkpoint_usec = prng_chance(prng, 800) ? prng_between(prng, 300, 4000) * MSEC : 0;
         p->meta_overtakes = prng_next(prng) & 1;

@@ -45,7 +45,7 @@ static bool is_rich(const World *w) {
                 up += w->hosts[sid].state == HOST_UP && w->hosts[sid].judge->applied == judge_committed(w);
         tree_foreach_session(member_get_tree(leader(w)->member), take_session_of_leader,
                              &(SessionOfLeader) { leader(w)->sid, &session });
-        return session != 0 && up >= 3 && events >= 8 && judge_committed(w) >= 100 && judge_log_last(w->hosts[1].judge) > 0;
+        return session != 0 && zab_config_voters(judge_config(w)) >= 3 && up >= 3 && events >= 8 && judge_committed(w) >= 100 && judge_log_last(w->hosts[1].judge) > 0;
 }
 
 static World *make_world(void) {

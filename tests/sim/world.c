@@ -128,6 +128,7 @@ static void begin_phase2(World *w) {
         w->heal_usec = w->now_usec;
         w->params.wire_usec.spikes = w->params.disk_usec.spikes = 0;
         fault_heal_all(w);
+        admin_heal(w);
         agenda_add(&w->agenda, w->heal_usec + 1000000, EVENT_PHASE, 1, 0);
 }
 
@@ -183,7 +184,7 @@ static void progress(World *w) {
                 w->progress_usec = w->now_usec;
         } else if (!w->workload->stopped && workload_probes_satisfied(w))
                 w->workload->stopped = true;
-        else if (w->workload->stopped && workload_is_idle(w) && all_reached_the_end(w)) {
+        else if (w->workload->stopped && workload_is_idle(w) && admin_is_idle(w) && all_reached_the_end(w)) {
                 TRACE(w, "everybody has everything");
                 w->quiet_until_usec = w->now_usec + QUIET_ELECTIONS * w->params.election_usec;
                 w->quiet_elections = w->statistics->elections;

@@ -168,6 +168,8 @@ void fault_done(World *w);
 void admin_init(World *w);
 void admin_done(World *w);
 void admin_on_event(World *w);
+void admin_heal(World *w);              /* what was asked during phase 1 is of no interest any more */
+bool admin_is_idle(const World *w);
 void admin_reconfigure(World *w);       /* something at random */
 void admin_transfer(World *w);
 void admin_host_crashed(World *w, Host *h);
