@@ -18,7 +18,8 @@ ROOT, ALICE, GAMES = 0, 1000, 5         # root, the ordinary user, and another o
 ALL = 31
 EVERYBODY = [[ALL, "world", "anyone"]]
 TREE, SESSIONS, WATCHES = "org.convene1.Tree", "org.convene1.Sessions", "org.convene1.Watches"
-AGENT, PROPERTIES = "org.convene1.Agent", "org.freedesktop.DBus.Properties"
+AGENT, ENSEMBLE = "org.convene1.Agent", "org.convene1.Ensemble"
+PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
 def create(bus, path, data=b"", mode="persistent", acl=None, **options):
@@ -131,11 +132,17 @@ def calls_of_a_user(own, others):
         ("org.convene1.Statistics", "Get", "", [], "ok"),
         (AGENT, "ListPresences", "", [], "ok"),
         (AGENT, "Checkpoint", "", [], "NoAuth"),
+        (ENSEMBLE, "ListMembers", "", [], "ok"),
+        (ENSEMBLE, "RemoveMember", "st", ["h1", 0], "NoAuth"),
+        (ENSEMBLE, "PromoteMember", "st", ["h1", 0], "NoAuth"),
+        (ENSEMBLE, "DemoteMember", "st", ["h1", 0], "NoAuth"),
+        (ENSEMBLE, "TransferLeadership", "st", ["h1", 0], "NoAuth"),
+        (ENSEMBLE, "CreateToken", "t", [60000], "NoAuth"),
         ("org.freedesktop.DBus.Peer", "Ping", "", [], "ok"),
         ("org.freedesktop.DBus.Peer", "GetMachineId", "", [], "ok"),
         ("org.freedesktop.DBus.Introspectable", "Introspect", "", [], "ok"),
         (PROPERTIES, "Get", "ss", [AGENT, "Version"], "ok"),
-        (PROPERTIES, "GetAll", "s", ["org.convene1.Ensemble"], "ok"),
+        (PROPERTIES, "GetAll", "s", [ENSEMBLE], "ok"),
         (PROPERTIES, "Set", "ssv", [AGENT, "Version", ("s", "0")], "refused"),
     ]
 
@@ -263,7 +270,7 @@ def sec_13_properties_cannot_be_set():
     for which in BUSES:
         for uid in (ROOT, ALICE):
             with Bus(which, uid) as bus:
-                got = bus.outcome(PROPERTIES, "Set", "ssv", ["org.convene1.Ensemble", "Epoch", ("u", 99)])
+                got = bus.outcome(PROPERTIES, "Set", "ssv", [ENSEMBLE, "Epoch", ("u", 99)])
                 assert got in ("AccessDenied", "PropertyReadOnly"), "%s as %d: %s" % (which, uid, got)
 
 
