@@ -57,7 +57,7 @@ static size_t buffer_size(const Buffer *b) {
 /* Room for `size` more bytes at the end. */
 static uint8_t *buffer_reserve(Buffer *b, size_t size) {
         /* Only if that frees as much as it moves: a full queue that drains in drops is not moved for each of them. */
-        if (b->end + size > b->allocated && b->start >= buffer_size(b)) {
+        if (b->end + size > b->allocated && b->start > 0 && b->start >= buffer_size(b)) {
                 memmove(b->data, b->data + b->start, buffer_size(b));
                 b->end -= b->start;
                 b->start = 0;
