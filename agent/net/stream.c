@@ -402,6 +402,8 @@ void net_stream_set_input_max(NetStream *s, size_t input_max) {
 bool net_stream_write(NetStream *s, const void *data, size_t size) {
         if (s->failed)
                 return false;
+        if (size == 0)
+                return true;
 
         (void) sd_event_source_set_enabled(s->flush, SD_EVENT_ONESHOT);
         if (buffer_size(&s->out) + size > s->options.output_max) {
