@@ -65,6 +65,10 @@ def calls_of_a_user(own, others):
     own: session and secret of the caller; others: of somebody else.
     """
     none, admin = {}, {"super": ("b", True)}
+    return calls_on_the_tree(own, others, none, admin) + calls_beside_the_tree(own, others, none, admin)
+
+
+def calls_on_the_tree(own, others, none, admin):
     free, shut, low = "/sec/a", "/private", "/private/below"
     return [
         (TREE, "Create", "saysa{sv}", [free, b"1", "persistent", none], "ok"),
@@ -108,6 +112,11 @@ def calls_of_a_user(own, others):
         (TREE, "DeleteRecursive", "sa{sv}", [shut, none], "NoAuth"),
         (TREE, "DeleteRecursive", "sa{sv}", [shut, admin], "NoAuth"),
         (TREE, "DeleteRecursive", "sa{sv}", ["/sec", admin], "NoAuth"),
+    ]
+
+
+def calls_beside_the_tree(own, others, none, admin):
+    return [
         (SESSIONS, "Open", "sa{sv}", ["connection", none], "ok"),
         (SESSIONS, "Open", "sa{sv}", ["explicit", none], "ok"),
         (SESSIONS, "Open", "sa{sv}", ["host", none], "NoAuth"),
