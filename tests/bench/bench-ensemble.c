@@ -97,7 +97,7 @@ static void bench_sets(const char *directory, Member *m) {
         double many[ROUNDS], one[ROUNDS], processor[ROUNDS], bare, set;
         Load l = { m->bus, NAME, TREE, "Set", 2 };
         unsigned n = 0;
-        int fd = load_bare_open(directory, ROUNDS * SETS);
+        int fd = load_bare_open(directory, "bare-disk", ROUNDS * SETS);
 
         for (unsigned round = 0; round < ROUNDS; round++) {
                 double before;

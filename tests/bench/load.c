@@ -91,8 +91,8 @@ double load_median(double *values, unsigned count) {
 }
 
 /* As the store has it: allocated, and filled with zeros, so that a write changes nothing but data. */
-int load_bare_open(const char *directory, unsigned writes) {
-        g_autofree char *path = g_build_filename(directory, "bare-disk", NULL);
+int load_bare_open(const char *directory, const char *name, unsigned writes) {
+        g_autofree char *path = g_build_filename(directory, name, NULL);
         static const char zeros[BARE_BYTES];
         int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 

@@ -32,8 +32,8 @@ double load_rate(Load *l, unsigned window, uint64_t usec);
 /* One call; microseconds. */
 double load_once(Load *l);
 
-/* A file for `writes` bare writes in the directory, laid out as the store's are: allocated and filled with zeros. */
-int load_bare_open(const char *directory, unsigned writes);
+/* A file of that name for `writes` bare writes in the directory, laid out as the store's are: allocated and filled with zeros. */
+int load_bare_open(const char *directory, const char *name, unsigned writes);
 /* 4-KiB pwrite and fdatasync of block `number`; microseconds. */
 double load_bare_write(int fd, unsigned number);
 
