@@ -23,13 +23,18 @@ BLOCK_SEC = 60
 END_SEC = 30
 
 
+def as_in_a_terminal():
+    """Whoever started us in the background had SIGINT ignored, and a shell cannot trap what it finds ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Agent:
     """./dev run in a process group of its own, as in a terminal."""
 
     def __init__(self, folder, *words):
         self.output = b""
         self.process = subprocess.Popen(["./dev", "run", "--dir", folder, *words], cwd=ROOT, stdin=subprocess.DEVNULL,
-                                        stdout=subprocess.PIPE, start_new_session=True)
+                                        stdout=subprocess.PIPE, start_new_session=True, preexec_fn=as_in_a_terminal)
 
     def wait_for(self, pattern, seconds):
         end = time.monotonic() + seconds
