@@ -18,7 +18,12 @@ typedef struct Reader {
         bool failed;
 } Reader;
 
-#define READER_INIT(data, size) ((Reader) { .at = (const uint8_t *) (data), .end = (const uint8_t *) (data) + (size) })
+/* Of no bytes there may be no address either, and NULL + 0 is nothing that C defines. */
+#define READER_INIT(data, size)                                                         \
+        ((Reader) {                                                                     \
+                .at = (const uint8_t *) (data),                                         \
+                .end = (size) > 0 ? (const uint8_t *) (data) + (size) : (const uint8_t *) (data), \
+        })
 
 uint8_t reader_u8(Reader *r);
 uint32_t reader_u32(Reader *r);

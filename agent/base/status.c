@@ -50,6 +50,8 @@ static const struct {
         { CONVENE_TOO_LARGE, "TooLarge", "the request or its answer is larger than allowed; split or page it" },
         { CONVENE_SEQUENCE_OVERFLOW, "SequenceOverflow",
           "the parent has used up its sequence numbers; use a fresh parent" },
+        { CONVENE_NOT_REACHABLE, "NotReachable",
+          "no member can be reached by other hosts: give this one an address with 'convenectl init --listen=ADDRESS'" },
 };
 
 const char *convene_status_to_string(ConveneStatus status) {

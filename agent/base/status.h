@@ -40,6 +40,7 @@ typedef enum ConveneStatus {
         CONVENE_FATE_UNKNOWN = -1005,           /* the one case in which a caller must look for itself */
         CONVENE_TOO_LARGE = -1006,              /* data, path, list or request beyond its limit */
         CONVENE_SEQUENCE_OVERFLOW = -1007,      /* the parent has named 2^31 sequential children */
+        CONVENE_NOT_REACHABLE = -1008,          /* no member has an address at which another host could reach it */
 } ConveneStatus;
 
 /* The name after "org.convene1.Error." and in convenectl's output, e.g. "NoNode".  Never NULL: a value that is

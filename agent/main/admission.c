@@ -4,7 +4,7 @@
  * Admission
  *
  * Tokens and who comes with one.  A token is a znode below /convene/tokens named by the SHA-256 of its secret, whose data is the
- * wall-clock millisecond it ends at; reading the tree gives nobody a token.  To let somebody in: the znode must be there and not
+ * wall-clock millisecond it ends at and, if it is for one host alone, a space and that host's name; reading the tree gives nobody a token.  To let somebody in: the znode must be there and not
  * be over; deleting it makes the token used, once, whoever else tries at the same time; then the configuration gets an
  * observer.
  */
@@ -135,9 +135,17 @@ static void on_used(void *userdata, const Result *result) {
         own_change(d->agent->own, &change, on_changed, d);
 }
 
+/* Whether the clocks of members agree is what a host that is told "expired" right away has to look at. */
+static char *describe_expired(int64_t ago_msec) {
+        return g_strdup_printf("this token expired %" PRId64 " s ago by this member's clock; 'convenectl member token' makes another; "
+                               "if it has just been made, compare the clocks of the members (timedatectl)", ago_msec / 1000);
+}
+
 static void on_looked(void *userdata, const Result *result) {
         Admission *d = userdata;
-        g_autofree char *until = NULL;
+        g_autofree char *text = NULL;
+        int64_t until_msec;
+        char *name;
 
         if (result->status != CONVENE_OK) {
                 refuse(d, result->status == CONVENE_NO_NODE ? "this token is not known: it was used, has expired, or is of another "
@@ -145,9 +153,19 @@ static void on_looked(void *userdata, const Result *result) {
                 return;
         }
 
-        until = g_strndup((const char *) result->data, result->data_size);
-        if (g_ascii_strtoll(until, NULL, 10) < wall_msec()) {
-                refuse(d, "this token has expired; 'convenectl member token' makes another");
+        text = g_strndup((const char *) result->data, result->data_size);
+        until_msec = g_ascii_strtoll(text, &name, 10);
+        if (until_msec < wall_msec()) {
+                g_autofree char *why = describe_expired(wall_msec() - until_msec);
+
+                refuse(d, why);
+                return;
+        }
+        if (*name == ' ' && strcmp(name + 1, d->name) != 0) {
+                g_autofree char *why = g_strdup_printf("this token is for a host named %s, and this one is %s; set Name= in convened.conf, "
+                                                       "or make another token", name + 1, d->name);
+
+                refuse(d, why);
                 return;
         }
         own_submit(d->agent->own, &(Request) { .op = REQUEST_DELETE, .path = d->path, .version = VERSION_ANY }, 0, on_used, d);
@@ -162,6 +180,26 @@ static bool is_there(Agent *a, const char *name) {
         member_get_status(a->member, &s);
         same = find_name(s.config, name);
         return same && (same->sid == s.sid || (peer_mesh_get_status(a->mesh, same->sid, &peer) && peer.connected));
+}
+
+/* One that was taken up and interrupted before it had noted that, by its name, key and disk, comes again: its token is used, but
+ * nobody else can be it, and it has promised nothing yet. */
+static bool was_taken_up(Agent *a, PeerJoin *join, const PeerJoinRequest *request) {
+        g_autoptr(GBytes) config = NULL;
+        const ZabConfigMember *m;
+        ZabPosition position;
+        MemberStatus s;
+
+        member_get_status(a->member, &s);
+        m = find_disk(s.config, &request->disk_id);
+        if (!m || m->role != ZAB_MEMBER_OBSERVER || strcmp(m->name, request->name) != 0 || m->pin_size != sizeof(request->pin) ||
+            memcmp(m->pin, request->pin, sizeof(request->pin)) != 0)
+                return false;
+
+        member_get_applied(a->member, &position, &config);
+        journal(LOG_NOTICE, CONVENE_MESSAGE_MEMBER_JOINED, "%s, member %u, asked to join again, having been interrupted", m->name, m->sid);
+        peer_join_answer(join, m->sid, config, NULL);
+        return true;
 }
 
 void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request) {
@@ -179,6 +217,8 @@ void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request) {
                 peer_join_answer(join, 0, NULL, "a member of this name is connected; set another Name= in convened.conf");
                 return;
         }
+        if (was_taken_up(a, join, request))
+                return;
 
         d = g_new0(Admission, 1);
         *d = (Admission) {
@@ -210,19 +250,20 @@ void admission_cancelled(Agent *a, PeerJoin *join) {
 typedef struct TokenMaking {
         Agent *agent;
         PeerToken token;
-        char *path;
+        char *name, *path;              /* name NULL: whoever comes */
         int64_t until_msec;
         int64_t lifetime_msec;
         bool parents_made;
-        void (*done)(void *sink, const char *token, const char *error);
+        ServerTokenDone done;
         void *sink;
 } TokenMaking;
 
-static void making_end(TokenMaking *m, const char *error) {
-        g_autofree char *text = error ? NULL : peer_token_to_string(&m->token);
+static void making_end(TokenMaking *m, ConveneStatus status, const char *error) {
+        g_autofree char *text = status != CONVENE_OK ? NULL : peer_token_to_string(&m->token);
 
-        m->done(m->sink, text, error);
+        m->done(m->sink, text, status, status != CONVENE_OK && !error ? convene_status_describe(status) : error);
         peer_token_done(&m->token);
+        g_free(m->name);
         g_free(m->path);
         g_free(m);
 }
@@ -256,11 +297,11 @@ static void on_created(void *userdata, const Result *result) {
                 return;
         }
 
-        making_end(m, result->status == CONVENE_OK ? NULL : convene_status_describe(result->status));
+        making_end(m, result->status, NULL);
 }
 
 static void create_token(TokenMaking *m) {
-        g_autofree char *until = g_strdup_printf("%" PRId64, m->until_msec);
+        g_autofree char *until = g_strdup_printf("%" PRId64 "%s%s", m->until_msec, m->name ? " " : "", m->name ?: "");
 
         own_submit(m->agent->own, &(Request) {
                 .op = REQUEST_CREATE,
@@ -282,33 +323,45 @@ static bool add_members(const Agent *a, PeerToken *t) {
                 for (unsigned i = 0; s.config && i < s.config->members_count; i++) {
                         const ZabConfigMember *m = &s.config->members[i];
 
-                        if ((m->sid == s.sid) == (pass == 0) && m->pin_size >= NET_PIN_BYTES && *m->address)
-                                (void) peer_token_add(t, m->address, m->pin);
+                        /* An observer cannot let anybody in. */
+                        if ((m->sid == s.sid) != (pass == 0) || !*m->address || m->role != ZAB_MEMBER_VOTER)
+                                continue;
+                        /* two while its key is being changed */
+                        for (uint32_t at = 0; at + NET_PIN_BYTES <= m->pin_size; at += NET_PIN_BYTES)
+                                (void) peer_token_add(t, m->address, m->pin + at);
                 }
 
         return t->members_count > 0;
 }
 
-void admission_token(void *agent, uint64_t lifetime_msec, void (*done)(void *sink, const char *token, const char *error),
-                     void *sink) {
+void admission_token(void *agent, const char *name, uint64_t lifetime_msec, ServerTokenDone done, void *sink) {
         Agent *a = agent;
         TokenMaking *m = g_new0(TokenMaking, 1);
         uint8_t hash[32];
         MemberStatus s;
 
         m->agent = a;
+        m->name = g_strdup(name);
         m->done = done;
         m->sink = sink;
         m->lifetime_msec = (int64_t) lifetime_msec;
         m->until_msec = wall_msec() + m->lifetime_msec;
         member_get_status(a->member, &s);
         if (peer_token_make(&s.cluster_id, &m->token) < 0) {
-                making_end(m, "the system gives no random numbers");
+                making_end(m, CONVENE_SYSTEM_ERROR, "the system gives no random numbers");
+                return;
+        }
+        if (name && !conf_host_name_is_valid(name)) {
+                making_end(m, CONVENE_BAD_ARGUMENTS, "this is no host name");
+                return;
+        }
+        if (name && is_there(a, name)) {
+                making_end(m, CONVENE_NODE_EXISTS, "a member of this name is connected");
                 return;
         }
         if (!add_members(a, &m->token)) {
-                making_end(m, "no member can be reached by others: set Listen= in [Ensemble] of convened.conf to an address of this "
-                           "host, restart convened, and try again");
+                making_end(m, CONVENE_NOT_REACHABLE, "no member can be reached by others: set Listen= in [Ensemble] of convened.conf to "
+                           "an address of this host ('convenectl init --listen=ADDRESS' does), restart convened, and try again");
                 return;
         }
         peer_secret_hash(m->token.secret, hash);

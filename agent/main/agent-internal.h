@@ -23,6 +23,7 @@ typedef struct Agent {
         sd_event *event;
         sd_event_source *tick, *apply_turn, *patience, *stop_deadline;
         uint64_t appended_io_seq, applied_io_seq;       /* durable; and handed to the member */
+        uint64_t snap_io_seq;           /* of the snapshot that is being installed; 0: none */
         Store *store;
         Member *member;
         Own *own;                       /* the agent's own requests */
@@ -30,8 +31,11 @@ typedef struct Agent {
         NetKey *key;
         ZabConfig *known;               /* that the mesh goes by: links.c */
         sd_event_source *farewell;
+        sd_event_source *listen_again;
         PeerMesh *mesh;                 /* NULL: alone, and nowhere to be reached */
+        struct Rotation *rotation;      /* of the key, under way: rotation.c */
         GPtrArray *admissions;          /* who asks to join: admission.c */
+        GPtrArray *openings;            /* snapshots that wait for the first checkpoint: driver.c */
         FdStore *fds;
         Units *units;
         Polkit *polkit;
@@ -45,6 +49,7 @@ typedef struct Agent {
         bool announced;                 /* READY=1 was sent */
         bool stopping;                  /* leadership is being handed over before the end */
         bool self_told;                 /* its own entry in the configuration was looked at */
+        uint64_t tell_again_usec;       /* not before */
         bool space_available;
         uint64_t started_usec;
         uint64_t turn_usec_max;         /* longest turn of the event loop */
@@ -66,19 +71,25 @@ void links_on_config(Agent *a);
 void links_done(Agent *a);
 void links_send(Agent *a, uint64_t conn, const PeerMessage *message);
 void links_close(Agent *a, uint64_t conn, const char *reason);
-void links_look(Agent *a);              /* tells the ensemble where this member is and which key it has, if that changed */
+void links_look(Agent *a);              /* tells the ensemble this member's name, address and key, where they changed */
 char *links_join_file(const Agent *a);  /* what a join brought; owned by the caller */
 
 /* admission.c: who may join */
 void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request);
 void admission_cancelled(Agent *a, PeerJoin *join);
-void admission_token(void *agent, uint64_t lifetime_msec, void (*done)(void *sink, const char *token, const char *error),
-                     void *sink);
+void admission_token(void *agent, const char *name, uint64_t lifetime_msec, ServerTokenDone done, void *sink);
+
+/* rotation.c: a new key for this member */
+void rotation_begin(void *agent, ServerRotateDone done, void *sink);
+void rotation_on_told(Agent *a);        /* the ensemble has this member's key, and no other one for it */
+void rotation_forget(Agent *a);
 
 /* founding.c: a store that is blank */
 int founding_key(Agent *a);             /* loads the member's key, or makes it */
 int founding_store(Agent *a);           /* founds an ensemble, or joins one; 0, or an exit status */
+void founding_done(const Agent *a);     /* there is a store: what a join that was interrupted has left is over */
 GBytes *founding_config(const Agent *a);
+int founding_check(Agent *a);           /* does what the ensemble agreed on fit this host and program?  0, or an exit status */
 
 /* view.c */
 ServerAgent view_for_server(Agent *a);

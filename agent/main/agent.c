@@ -27,6 +27,7 @@
 
 #include "agent/base/messages.h"
 #include "agent/main/journal.h"
+#include "agent/main/recovery.h"
 
 #define HAND_OVER_USEC UINT64_C(1000000)
 #define PATIENCE_USEC UINT64_C(3000000)         /* to begin with: an election takes less */
@@ -217,7 +218,7 @@ void agent_look(Agent *a) {
                 member_get_status(a->member, &s);
                 if (s.serving || (s.role == ZAB_ROLE_LEADER && !s.space_available)) {
                         a->begun = true;
-                        a->presences = presences_new(a->event, a->member, a->units, a->server);
+                        a->presences = presences_new(a->event, a->member, a->units, a->server, &(PresencesOptions) { 0 });
                         begin_serving(a);
                 }
         }
@@ -258,6 +259,9 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, v
         MemberStatus s;
 
         (void) sd_notify(false, "STOPPING=1");
+        if (!a->member)                 /* it is joining still */
+                return sd_event_exit(a->event, AGENT_EXIT_OK);
+
         member_get_status(a->member, &s);
         if (a->stopping || s.role != ZAB_ROLE_LEADER || !s.config || zab_config_voters(s.config) < 2 ||
             sd_event_add_time_relative(a->event, &a->stop_deadline, CLOCK_BOOTTIME, HAND_OVER_USEC, 0, on_stop_deadline, a) < 0)
@@ -272,6 +276,9 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
         Agent *a = userdata;
         g_auto(Conf) conf = { 0 };
         g_autofree char *error = NULL;
+
+        if (!a->server)                 /* nothing of what can be reloaded is in use yet */
+                return 0;
 
         (void) sd_notify(false, "RELOADING=1");
         if (!conf_load(a->options->conf_file, &conf, &error))
@@ -319,7 +326,15 @@ static int accept_loss(Agent *a) {
         }
 
         journal(LOG_WARNING, CONVENE_MESSAGE_STORE_DAMAGED, "Loss accepted: entries from index %" PRIu64 " on may be gone, also "
-                "some that were acknowledged; start again without --accept-loss", lost_from);
+                "some that were acknowledged%s; start again without --accept-loss", lost_from,
+                store_get_report(a->store)->meta.membership == ZAB_MEMBERSHIP_MEMBER ? "" :
+                        ", here; the other members have them: this one has no vote until they have brought it up to date");
+        return AGENT_EXIT_OK;
+}
+
+static int report_sound(Agent *a) {
+        journal(LOG_NOTICE, NULL, "The store in %s is sound: nothing is lost%s; start again without --accept-loss", a->conf.data,
+                store_get_report(a->store)->torn_bytes > 0 ? "" : ", and nothing was changed");
         return AGENT_EXIT_OK;
 }
 
@@ -400,7 +415,7 @@ static int open_store(Agent *a) {
 
         r = store_open(&options, &listener, &a->store, &error);
         if (r < 0) {
-                journal(LOG_CRIT, NULL, "%s", error ?: strerror(-r));
+                journal_last_words(NULL, "%s", error ?: strerror(-r));
                 return r == -EAGAIN || r == -ENOTSUP ? AGENT_EXIT_FAILURE : AGENT_EXIT_IO;
         }
 
@@ -417,6 +432,7 @@ static int open_store(Agent *a) {
         default:
                 if (a->options->join_file && a->options->join_file[0] != '-')
                         journal(LOG_WARNING, NULL, "There is a store in %s already; the token is not used", a->conf.data);
+                founding_done(a);
                 return founding_key(a);
         }
 }
@@ -455,6 +471,7 @@ static int open_loop(Agent *a) {
         (void) sigaddset(&mask, SIGHUP);
         (void) sigprocmask(SIG_BLOCK, &mask, NULL);
         (void) signal(SIGPIPE, SIG_IGN);
+        (void) signal(SIGXFSZ, SIG_IGN);        /* a limit of file size is to the store as a full disk */
 
         r = sd_event_default(&a->event);
         if (r < 0)
@@ -514,7 +531,7 @@ static int run(Agent *a) {
         int r;
 
         if (!conf_load(a->options->conf_file, &a->conf, &error)) {
-                journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "%s; not starting", error);
+                journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "%s; not starting", error);
                 return AGENT_EXIT_CONFIGURATION;
         }
         if (a->options->data) {
@@ -523,15 +540,20 @@ static int run(Agent *a) {
         }
         a->host = g_strdup(a->conf.name ?: g_get_host_name());
         if (!conf_host_name_is_valid(a->host)) {
-                journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "The host name '%s' has characters other than letters, digits, '.', '_' "
+                journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "The host name '%s' has characters other than letters, digits, '.', '_' "
                         "and '-'; set Name= in [Agent] of convened.conf", a->host);
                 return AGENT_EXIT_CONFIGURATION;
         }
         if (a->options->listen) {
                 g_free(a->conf.listen);
                 a->conf.listen = g_strdup(a->options->listen);
+                if (!conf_check_addresses(&a->conf, &error)) {
+                        journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "--listen: %s; not starting", error);
+                        return AGENT_EXIT_CONFIGURATION;
+                }
         }
         a->admissions = g_ptr_array_new();
+        a->openings = g_ptr_array_new_with_free_func(g_free);
         a->started_usec = agent_clock_usec(CLOCK_BOOTTIME);
         a->space_available = true;
 
@@ -549,13 +571,17 @@ static int run(Agent *a) {
                 return AGENT_EXIT_FAILURE;
         r = recover(a);
         if (a->options->accept_loss)
-                return r == AGENT_EXIT_DAMAGED ? accept_loss(a) : r;
+                return r == AGENT_EXIT_DAMAGED ? accept_loss(a) : r == 0 ? report_sound(a) : r;
+        if (r != 0)
+                return r;
+        r = founding_check(a);
         if (r != 0)
                 return r;
         r = links_open(a);
         if (r != 0)
                 return r;
         open_fronts(a);
+        recovery_tell(a->conf.data);
         if (!write_pid(a->options->pid_file))
                 return AGENT_EXIT_FAILURE;
         if (start_store(a) < 0)
@@ -581,6 +607,7 @@ int agent_run(const AgentOptions *options) {
         units_free(a.units);
         fd_store_free(a.fds);
         a.own = own_free(a.own);
+        rotation_forget(&a);
         links_done(&a);
         if (a.checkpointer)
                 checkpointer_free(a.checkpointer);
@@ -603,5 +630,7 @@ int agent_run(const AgentOptions *options) {
         g_free(a.mesh_problem);
         if (a.admissions)
                 g_ptr_array_unref(a.admissions);
+        if (a.openings)
+                g_ptr_array_unref(a.openings);
         return r;
 }

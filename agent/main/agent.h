@@ -11,6 +11,12 @@
 
 #include "agent/main/conf.h"
 
+/* What this program can do, as a number that grows with what members must agree on.  An ensemble is at a level from its founding, and
+ * lets nobody in who can do less.  (The tests build one of the next level.) */
+#ifndef FEATURE_LEVEL
+#define FEATURE_LEVEL 1
+#endif
+
 /* What the command line decides. */
 typedef struct AgentOptions {
         const char *conf_file;          /* NULL: the system's */

@@ -138,6 +138,10 @@ void checkpointer_consider(Checkpointer *c) {
                 begin(c);
 }
 
+bool checkpointer_is_blank(const Checkpointer *c) {
+        return c->full;
+}
+
 void checkpointer_request(Checkpointer *c, void (*done)(void *userdata, int error, Zxid zxid), void *userdata) {
         Waiter w = { done, userdata };
 
@@ -197,6 +201,12 @@ void checkpointer_hold(Checkpointer *c, bool held) {
         store_checkpoint_abort(c->store);
         tree_checkpoint_abort(member_tree(c->member));
         tell(c->waiters, -ECANCELED, c->position.zxid);
+}
+
+void checkpointer_on_snapshot(Checkpointer *c) {
+        c->full = false;
+        c->log_bytes = 0;
+        checkpointer_hold(c, false);
 }
 
 void checkpointer_count_log(Checkpointer *c, uint64_t bytes) {

@@ -19,6 +19,7 @@ typedef enum KeyType {
         KEY_STRING,
         KEY_NAME,                       /* of a host: it is part of identities, owners and the configuration */
         KEY_ADDRESS,                    /* a literal and a port */
+        KEY_BOOL,                       /* yes, no; uint32_t */
         KEY_SIZE,                       /* bytes: 64M, 1G; uint64_t */
         KEY_TIME,                       /* milliseconds: 10s, 500ms, 1min, 1h, plain seconds; uint32_t */
         KEY_COUNT,                      /* uint32_t */
@@ -42,7 +43,8 @@ static const Key keys[] = {
         { "Agent", "Data", KEY_STRING, AT(data), 0, 0, 0 },
         { "Ensemble", "Listen", KEY_ADDRESS, AT(listen), 0, 0, 0 },
         { "Ensemble", "Advertise", KEY_ADDRESS, AT(advertise), 0, 0, 0 },
-        { "Ensemble", "ElectionTimeout", KEY_TIME, AT(election_timeout_msec), 100, 60000, 1000 },
+        { "Ensemble", "Found", KEY_BOOL, AT(found), 0, 1, 1 },
+        { "Ensemble", "ElectionTimeout", KEY_TIME, AT(election_timeout_msec), 100, 60000, 800 },
         { "Store", "SegmentSize", KEY_SIZE, AT(segment_bytes), 8 * MIB, 4 * GIB, 64 * MIB },
         { "Store", "KeepLog", KEY_SIZE, AT(keep_log_bytes), 1, 1024 * GIB, 64 * MIB },
         { "Store", "CheckpointChanges", KEY_COUNT64, AT(checkpoint_changes), 1000, UINT64_C(100000000), 50000 },
@@ -92,6 +94,9 @@ static bool parse_number(KeyType type, const char *text, uint64_t *ret) {
         static const uint64_t time_scales[] = { 1000, 1, 1000, 60000, 3600000, 86400000 };
 
         switch (type) {
+        case KEY_BOOL:
+                *ret = g_str_equal(text, "yes") || g_str_equal(text, "true") || g_str_equal(text, "1");
+                return *ret || g_str_equal(text, "no") || g_str_equal(text, "false") || g_str_equal(text, "0");
         case KEY_SIZE:
                 return parse_scaled(text, sizes, size_scales, ret);
         case KEY_TIME:
@@ -104,7 +109,7 @@ static bool parse_number(KeyType type, const char *text, uint64_t *ret) {
 static void store_number(Conf *c, const Key *k, uint64_t value) {
         void *at = (uint8_t *) c + k->offset;
 
-        if (k->type == KEY_TIME || k->type == KEY_COUNT)
+        if (k->type == KEY_TIME || k->type == KEY_COUNT || k->type == KEY_BOOL)
                 *(uint32_t *) at = value;
         else
                 *(uint64_t *) at = value;
@@ -147,7 +152,8 @@ static bool set_key(Conf *c, const char *file, const Key *k, const char *value, 
         if (!parse_number(k->type, value, &number)) {
                 *ret_error = g_strdup_printf("%s: [%s] %s=%s: not a %s", file, k->group, k->name, value,
                                              k->type == KEY_SIZE ? "size such as 64M" :
-                                             k->type == KEY_TIME ? "time span such as 10s" : "number");
+                                             k->type == KEY_TIME ? "time span such as 10s" :
+                                             k->type == KEY_BOOL ? "yes or no" : "number");
                 return false;
         }
         if (number < k->minimum || number > k->maximum) {
@@ -261,6 +267,29 @@ static bool read_drop_ins(Conf *c, char **ret_error) {
         return true;
 }
 
+bool conf_check_addresses(const Conf *c, char **ret_error) {
+        NetAddress a;
+
+        if (c->listen && !net_address_parse(c->listen, &a)) {
+                *ret_error = g_strdup_printf("\"%s\" is not an address and a port such as 192.0.2.1:2890 or [2001:db8::1]:2890; names "
+                                             "are not looked up", c->listen);
+                return false;
+        }
+        if (c->listen && !c->advertise && (net_address_is_any(&a) || net_address_port(&a) == 0)) {
+                *ret_error = g_strdup_printf("[Ensemble] Listen=%s: other members cannot be told that they find this one at %s; give an "
+                                             "address of this host, or say with Advertise= at which one they reach it", c->listen,
+                                             net_address_is_any(&a) ? "every address" : "whatever port is free");
+                return false;
+        }
+        if (c->advertise && net_address_parse(c->advertise, &a) && (net_address_is_any(&a) || net_address_port(&a) == 0)) {
+                *ret_error = g_strdup_printf("[Ensemble] Advertise=%s: no other host can connect to that; give the address and port at "
+                                             "which they reach this one", c->advertise);
+                return false;
+        }
+
+        return true;
+}
+
 static bool check_relations(const Conf *c, char **ret_error) {
         if (c->timeout_min_msec > c->timeout_default_msec || c->timeout_default_msec > c->timeout_max_msec) {
                 *ret_error = g_strdup_printf("[Session] TimeoutMin= (%u ms), TimeoutDefault= (%u ms) and TimeoutMax= "
@@ -269,15 +298,45 @@ static bool check_relations(const Conf *c, char **ret_error) {
                 return false;
         }
 
-        return true;
+        return conf_check_addresses(c, ret_error);
+}
+
+static char *value_to_string(const Conf *c, const Key *k) {
+        const uint8_t *at = (const uint8_t *) c + k->offset;
+
+        switch (k->type) {
+        case KEY_STRING:
+        case KEY_NAME:
+        case KEY_ADDRESS:
+                return g_strdup(*(char *const *) at);
+        case KEY_BOOL:
+                return g_strdup(*(const uint32_t *) at ? "yes" : "no");
+        case KEY_TIME:
+                return g_strdup_printf("%" G_GUINT32_FORMAT "ms", *(const uint32_t *) at);
+        case KEY_COUNT:
+                return g_strdup_printf("%" G_GUINT32_FORMAT, *(const uint32_t *) at);
+        default:
+                return g_strdup_printf("%" G_GUINT64_FORMAT, *(const uint64_t *) at);
+        }
+}
+
+char *conf_to_string(const Conf *c) {
+        g_autoptr(GKeyFile) kf = g_key_file_new();
+
+        for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+                g_autofree char *value = value_to_string(c, &keys[i]);
+
+                if (value)
+                        g_key_file_set_string(kf, keys[i].group, keys[i].name, value);
+        }
+        return g_key_file_to_data(kf, NULL, NULL);
 }
 
 bool conf_load(const char *file, Conf *ret, char **ret_error) {
         g_auto(Conf) c = { 0 };
 
         for (size_t i = 0; i < G_N_ELEMENTS(keys); i++)
-                if (keys[i].type == KEY_SIZE || keys[i].type == KEY_TIME || keys[i].type == KEY_COUNT ||
-                    keys[i].type == KEY_COUNT64)
+                if (keys[i].type != KEY_STRING && keys[i].type != KEY_NAME && keys[i].type != KEY_ADDRESS)
                         store_number(&c, &keys[i], keys[i].fallback);
         c.data = g_strdup("/var/lib/convene");
 

@@ -20,6 +20,7 @@ typedef struct Conf {
         char *data;                     /* [Agent] Data= */
         char *listen;                   /* [Ensemble] Listen=; NULL: other members cannot reach this one */
         char *advertise;                /* [Ensemble] Advertise=: what they are told; NULL: `listen` */
+        uint32_t found;                 /* [Ensemble] Found=: a blank store without a token founds an ensemble */
         uint32_t election_timeout_msec; /* [Ensemble] ElectionTimeout= */
         uint64_t segment_bytes, keep_log_bytes;
         uint64_t checkpoint_changes, checkpoint_log_bytes;
@@ -34,6 +35,13 @@ typedef struct Conf {
  * /usr/lib/convene (the same name in an earlier one hides the later).  Returns false with a sentence in *ret_error. */
 bool conf_load(const char *file, Conf *ret, char **ret_error);
 void conf_done(Conf *c);
+
+/* Listen= and Advertise= together, also where the command line has changed one of them: is there an address that others can be
+ * told?  False with a sentence in *ret_error. */
+bool conf_check_addresses(const Conf *c, char **ret_error);
+
+/* All that is in force, as a configuration file that conf_load() reads to the same end.  Owned by the caller. */
+char *conf_to_string(const Conf *c);
 
 /* What may stand in identities ("unix:0@NAME"), in owners and in the configuration of the ensemble. */
 #define CONF_HOST_NAME_BYTES 64

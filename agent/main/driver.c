@@ -18,7 +18,8 @@
 #include "agent/main/agent-internal.h"
 #include "agent/main/journal.h"
 
-#define APPENDS_PER_TURN 128
+#define APPENDS_PER_STEP 32             /* handed to the member between two looks at the clock */
+#define TURN_USEC 2000
 
 /*
  * Effects
@@ -64,6 +65,7 @@ static void on_snap_chunk(void *userdata, GBytes *chunk) {
 static void on_snap_install(void *userdata, uint64_t io_seq, const ZabMeta *meta, Hash128 digest) {
         Agent *a = userdata;
 
+        a->snap_io_seq = io_seq;
         store_snap_install(a->store, io_seq, meta, digest);
 }
 
@@ -80,10 +82,34 @@ static void on_read_log(void *userdata, uint64_t request, uint64_t from_index, u
         store_read_log(a->store, request, from_index, to_index, bytes_max);
 }
 
+/* A young ensemble has no checkpoint for a long time, and a member that can be mended by nothing else cannot wait for it. */
+typedef struct Opening {
+        Agent *agent;
+        uint64_t request;
+        bool closed;
+} Opening;
+
+static void on_first_checkpoint(void *userdata, int error, Zxid zxid) {
+        Opening *o = userdata;
+
+        if (!o->closed)
+                store_open_snapshot(o->agent->store, o->request);       /* after an error there is none, and it says so */
+        g_ptr_array_remove_fast(o->agent->openings, o);
+}
+
 static void on_open_snapshot(void *userdata, uint64_t request) {
         Agent *a = userdata;
+        Opening *o;
 
-        store_open_snapshot(a->store, request);
+        if (!checkpointer_is_blank(a->checkpointer)) {
+                store_open_snapshot(a->store, request);
+                return;
+        }
+
+        o = g_new(Opening, 1);
+        *o = (Opening) { .agent = a, .request = request };
+        g_ptr_array_add(a->openings, o);
+        checkpointer_request(a->checkpointer, on_first_checkpoint, o);
 }
 
 static void on_read_snapshot(void *userdata, uint64_t request) {
@@ -95,6 +121,14 @@ static void on_read_snapshot(void *userdata, uint64_t request) {
 static void on_close_snapshot(void *userdata, uint64_t request) {
         Agent *a = userdata;
 
+        for (guint i = 0; i < a->openings->len; i++) {
+                Opening *o = g_ptr_array_index(a->openings, i);
+
+                if (o->request == request) {
+                        o->closed = true;
+                        return;
+                }
+        }
         store_close_snapshot(a->store, request);
 }
 
@@ -155,14 +189,14 @@ static void on_soft_quota(void *userdata, const char *path) {
 }
 
 static void on_diverged(void *userdata, uint64_t index) {
-        journal(LOG_CRIT, CONVENE_MESSAGE_STORE_DAMAGED, "The tree of this member differs from the leader's at index %" PRIu64
-                ": it does not serve until it has the leader's as a snapshot; this is a bug or failing memory, please report it",
+        journal(LOG_CRIT, CONVENE_MESSAGE_STORE_DAMAGED, "The tree of this member differs from the others' at index %" PRIu64
+                ": it does not serve until it has theirs as a snapshot; this is a bug or failing memory, please report it",
                 index);
 }
 
 static void on_disk_regressed(void *userdata, uint32_t sid, uint64_t acked, uint64_t last) {
         journal(LOG_CRIT, CONVENE_MESSAGE_STORE_DAMAGED, "The disk of member %u has lost what it had said was durable: it had acknowledged "
-                "index %" PRIu64 " and has %" PRIu64 " now; it is not counted in this epoch; check that disk, or whether an old image of it "
+                "index %" PRIu64 " and has %" PRIu64 " now; it counts again once the leader has brought it up to date; check that disk, or whether an old image of it "
                 "was restored, and replace the member", sid, acked, last);
 }
 
@@ -205,13 +239,25 @@ MemberDriver driver_for_member(Agent *a) {
  * Completions
  */
 
+/* The snapshot is the member's tree from the step on in which it hears that it is durable. */
+static void hand_over(Agent *a, uint64_t io_seq) {
+        a->applied_io_seq = io_seq;
+        member_on_appended(a->member, io_seq);
+        if (a->snap_io_seq > 0 && a->snap_io_seq <= io_seq) {
+                a->snap_io_seq = 0;
+                checkpointer_on_snapshot(a->checkpointer);
+        }
+}
+
 /* One group commit may carry thousands of entries, each with an answer to send: a turn takes a bounded part of them,
  * so that everybody else is not kept waiting. */
 static int on_apply_turn(sd_event_source *source, uint64_t usec, void *userdata) {
+        uint64_t end_usec = agent_clock_usec(CLOCK_MONOTONIC) + TURN_USEC;
         Agent *a = userdata;
 
-        a->applied_io_seq = MIN(a->applied_io_seq + APPENDS_PER_TURN, a->appended_io_seq);
-        member_on_appended(a->member, a->applied_io_seq);
+        do
+                hand_over(a, MIN(a->applied_io_seq + APPENDS_PER_STEP, a->appended_io_seq));
+        while (a->applied_io_seq < a->appended_io_seq && agent_clock_usec(CLOCK_MONOTONIC) < end_usec);
         checkpointer_consider(a->checkpointer);
         return sd_event_source_set_enabled(a->apply_turn,
                                            a->applied_io_seq < a->appended_io_seq ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
@@ -240,8 +286,7 @@ static void on_appended(void *userdata, uint64_t io_seq) {
 static void on_meta_written(void *userdata, uint64_t io_seq) {
         Agent *a = userdata;
 
-        a->applied_io_seq = a->appended_io_seq;
-        member_on_appended(a->member, a->applied_io_seq);
+        hand_over(a, a->appended_io_seq);
         member_on_meta_written(a->member, io_seq);
 }
 

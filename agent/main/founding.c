@@ -18,7 +18,6 @@
 #include "agent/main/agent-internal.h"
 #include "agent/main/journal.h"
 
-#define FEATURE_LEVEL 1
 
 int founding_key(Agent *a) {
         g_autofree char *path = g_build_filename(a->conf.data, "key.pem", NULL);
@@ -32,7 +31,7 @@ int founding_key(Agent *a) {
         if (r == 0)
                 return 0;
 
-        journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "Cannot use the member's key %s: %s", path,
+        journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "Cannot use the member's key %s: %s", path,
                 r == -EPERM ? "others may read it; make it 0600" :
                 r == -EBADMSG ? "it is no Ed25519 key in PEM; move it away and a new one is made" : strerror(-r));
         return r == -EPERM || r == -EBADMSG ? AGENT_EXIT_CONFIGURATION : AGENT_EXIT_IO;
@@ -55,7 +54,7 @@ static int create(Agent *a, const ZabMeta *meta) {
         if (r >= 0)
                 return 0;
 
-        journal(LOG_CRIT, CONVENE_MESSAGE_IO_ERROR, "Cannot make a store in %s: %s", a->conf.data, strerror(-r));
+        journal_last_words(CONVENE_MESSAGE_IO_ERROR, "Cannot make a store in %s: %s", a->conf.data, strerror(-r));
         return AGENT_EXIT_IO;
 }
 
@@ -63,6 +62,13 @@ static int found(Agent *a) {
         ZabMeta meta = { .sid = 1, .membership = ZAB_MEMBERSHIP_MEMBER };
         int r;
 
+        /* One that has lost its store would else give its host an empty tree, and take updates that nobody else hears of. */
+        if (!a->conf.found) {
+                journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "The store in %s is blank, and this host belongs to an ensemble (Found=no in "
+                                   "[Ensemble] of convened.conf): \"convenectl join\" with a token of another member takes it back there, "
+                                   "\"convenectl init --listen=ADDRESS\" founds another ensemble", a->conf.data);
+                return AGENT_EXIT_CONFIGURATION;
+        }
         if (random_id(&meta.cluster_id) < 0 || random_id(&meta.disk_id) < 0)
                 return AGENT_EXIT_FAILURE;
 
@@ -84,12 +90,81 @@ GBytes *founding_config(const Agent *a) {
                 .pin_size = NET_PIN_BYTES,
         };
 
-        return zab_config_encode(&self, 1);
+        return zab_config_encode_at(&self, 1, FEATURE_LEVEL);
+}
+
+static int check_level(const ZabConfig *c) {
+        if (c->feature_level <= FEATURE_LEVEL)
+                return 0;
+
+        journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "The ensemble is at feature level %u, and this version of convene can do no more than "
+                           "%u: install a newer one", c->feature_level, FEATURE_LEVEL);
+        return AGENT_EXIT_CONFIGURATION;
+}
+
+/* Sessions and identities of this host go by the name that the ensemble has for it: under another one the leader would take nothing
+ * from it.  Alone there is nobody to disagree, and links_look() passes the new name on. */
+static int check_name(const Agent *a, const ZabConfig *c, uint32_t sid) {
+        const ZabConfigMember *self = zab_config_find(c, sid);
+
+        if (!self || c->members_count < 2 || strcmp(self->name, a->host) == 0)
+                return 0;
+
+        journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "This host is called %s now, and %s in its ensemble: set Name=%s in [Agent] of "
+                           "convened.conf; or, to change it, remove %s there and join anew under the new name", a->host, self->name,
+                           self->name, self->name);
+        return AGENT_EXIT_CONFIGURATION;
+}
+
+int founding_check(Agent *a) {
+        const ZabConfig *c;
+        MemberStatus s;
+        int r;
+
+        member_get_status(a->member, &s);
+        c = s.pending_config ?: s.config;
+        if (!c)
+                return 0;
+
+        r = check_level(c);
+        return r != 0 ? r : check_name(a, c, s.sid);
 }
 
 /*
  * Joining
  */
+
+static char *joining_file(const Agent *a) {
+        return g_build_filename(a->conf.data, "joining", NULL);
+}
+
+void founding_done(const Agent *a) {
+        g_autofree char *path = joining_file(a);
+
+        (void) unlink(path);
+}
+
+/* The disk's id, durable before it is asked for: an ensemble that has taken it up knows it again after an interruption. */
+static int joining_disk_id(const Agent *a, Id128 *ret) {
+        g_autofree char *path = joining_file(a), *text = NULL;
+        g_autoptr(GError) error = NULL;
+        char words[SD_ID128_STRING_MAX];
+        sd_id128_t id;
+
+        if (g_file_get_contents(path, &text, NULL, NULL) && sd_id128_from_string(g_strstrip(text), &id) >= 0) {
+                memcpy(ret->bytes, id.bytes, sizeof(id.bytes));
+                return 0;
+        }
+        if (sd_id128_randomize(&id) < 0)
+                return AGENT_EXIT_FAILURE;
+        if (!g_file_set_contents_full(path, sd_id128_to_string(id, words), -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
+                                      0600, &error)) {
+                journal_last_words(CONVENE_MESSAGE_IO_ERROR, "Cannot write %s: %s", path, error->message);
+                return AGENT_EXIT_IO;
+        }
+        memcpy(ret->bytes, id.bytes, sizeof(id.bytes));
+        return 0;
+}
 
 typedef struct Joining {
         Agent *agent;
@@ -106,7 +181,7 @@ static void on_joined(void *userdata, uint32_t sid, GBytes *config) {
         j->done = true;
         if (!g_file_set_contents_full(path, g_bytes_get_data(config, NULL), (gssize) g_bytes_get_size(config),
                                       G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600, &error)) {
-                journal(LOG_CRIT, CONVENE_MESSAGE_IO_ERROR, "Cannot write %s: %s", path, error->message);
+                journal_last_words(CONVENE_MESSAGE_IO_ERROR, "Cannot write %s: %s", path, error->message);
                 j->exit_status = AGENT_EXIT_IO;
                 return;
         }
@@ -114,8 +189,11 @@ static void on_joined(void *userdata, uint32_t sid, GBytes *config) {
         j->meta.sid = sid;
         j->meta.membership = ZAB_MEMBERSHIP_JOINING;
         j->exit_status = create(j->agent, &j->meta);
-        if (j->exit_status == 0)
-                journal(LOG_NOTICE, NULL, "Joined the ensemble as member %u, an observer for now", sid);
+        if (j->exit_status != 0)
+                return;
+
+        founding_done(j->agent);
+        journal(LOG_NOTICE, NULL, "Joined the ensemble as member %u, an observer for now", sid);
 }
 
 static void on_failed(void *userdata, bool refused, const char *text) {
@@ -123,7 +201,7 @@ static void on_failed(void *userdata, bool refused, const char *text) {
 
         j->done = true;
         j->exit_status = refused ? AGENT_EXIT_CONFIGURATION : AGENT_EXIT_FAILURE;
-        journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "%s: %s", refused ? "The ensemble does not let this host in" :
+        journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "%s: %s", refused ? "The ensemble does not let this host in" :
                 "No member of the ensemble can be reached", text);
 }
 
@@ -133,7 +211,7 @@ static int read_token(const char *path, PeerToken *ret) {
         int r;
 
         if (!g_file_get_contents(path, &text, NULL, &error)) {
-                journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "Cannot read the token: %s", error->message);
+                journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "Cannot read the token: %s", error->message);
                 return AGENT_EXIT_CONFIGURATION;
         }
 
@@ -141,11 +219,19 @@ static int read_token(const char *path, PeerToken *ret) {
         if (r == 0)
                 return 0;
 
-        journal(LOG_CRIT, CONVENE_MESSAGE_CONFIGURATION, "%s: %s", path,
+        journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "%s: %s", path,
                 r == -EBADMSG ? "the token is mistyped or cut short" :
                 r == -EPROTONOSUPPORT ? "the token is of a later version of convene" :
                 "this is no token; 'convenectl member token' on a member prints one");
         return AGENT_EXIT_CONFIGURATION;
+}
+
+static void tell_whom_it_asks(const PeerToken *token) {
+        g_autoptr(GString) s = g_string_new(NULL);
+
+        for (unsigned i = 0; i < token->members_count; i++)
+                g_string_append_printf(s, "%s%s", i > 0 ? ", " : "", token->members[i].address);
+        (void) sd_notifyf(false, "STATUS=Asking to be let in at %s", s->str);
 }
 
 static int join(Agent *a, const char *file) {
@@ -163,15 +249,16 @@ static int join(Agent *a, const char *file) {
         r = read_token(file, &token);
         if (r != 0)
                 return r;
-        if (random_id(&j.meta.disk_id) < 0)
-                return AGENT_EXIT_FAILURE;
+        r = joining_disk_id(a, &j.meta.disk_id);
+        if (r != 0)
+                return r;
 
         j.meta.cluster_id = token.cluster_id;
         options.disk_id = j.meta.disk_id;
         joiner = peer_joiner_new(a->event, a->key, &token, &options, &handler);
         if (!joiner)
                 return AGENT_EXIT_FAILURE;
-        (void) sd_notify(false, "STATUS=Joining the ensemble of the token");
+        tell_whom_it_asks(&token);
         while (!j.done)
                 if (sd_event_run(a->event, UINT64_MAX) < 0 || sd_event_get_state(a->event) == SD_EVENT_FINISHED) {
                         j.exit_status = AGENT_EXIT_FAILURE;

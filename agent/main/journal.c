@@ -7,11 +7,13 @@
 #include "agent/main/journal.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
+#include <systemd/sd-daemon.h>
 #define SD_JOURNAL_SUPPRESS_LOCATION
 #include <systemd/sd-journal.h>
 
@@ -48,4 +50,16 @@ void journal_send(int priority, const char *message_id, const char *const *field
         for (; fields && *fields; fields++)
                 field(v, &n, *fields);
         (void) sd_journal_sendv(v, n);
+}
+
+void journal_last_words(const char *message_id, const char *format, ...) {
+        g_autofree char *text = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+
+        journal(LOG_CRIT, message_id, "%s", text);
+        (void) sd_notifyf(false, "STATUS=%s", text);
 }

@@ -16,4 +16,7 @@
 void journal_send(int priority, const char *message_id, const char *const *fields, const char *format, ...)
         G_GNUC_PRINTF(4, 5);
 
+/* The same for what the agent ends with: its unit's status line says it, too. */
+void journal_last_words(const char *message_id, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
 #define journal(priority, message_id, ...) journal_send(priority, message_id, NULL, __VA_ARGS__)

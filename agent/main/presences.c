@@ -17,7 +17,7 @@
 #include "agent/main/journal.h"
 
 #define RETRY_USEC (UINT64_C(10) * 1000 * 1000)
-#define RETRY_ACCURACY_USEC (UINT64_C(1000) * 1000)
+#define RETRY_ACCURACY 10               /* of the interval, as its divisor */
 
 typedef enum HoldingState {
         HOLDING_IDLE,                   /* to be looked at */
@@ -52,6 +52,7 @@ typedef struct Holding {
 } Holding;
 
 struct Presences {
+        PresencesOptions options;
         Member *member;
         Units *units;
         Server *server;
@@ -81,7 +82,7 @@ static void look(Holding *h);
 static void retry_later(Presences *p) {
         if (sd_event_source_get_enabled(p->retry, NULL) > 0)
                 return;
-        (void) sd_event_source_set_time_relative(p->retry, RETRY_USEC);
+        (void) sd_event_source_set_time_relative(p->retry, p->options.retry_usec);
         (void) sd_event_source_set_enabled(p->retry, SD_EVENT_ONESHOT);
 }
 
@@ -458,9 +459,12 @@ static void on_started(void *userdata, const UnitFacts *facts) {
                         begin(p, facts, d);
 }
 
-Presences *presences_new(sd_event *event, Member *member, Units *units, Server *server) {
+Presences *presences_new(sd_event *event, Member *member, Units *units, Server *server, const PresencesOptions *options) {
         Presences *p = g_new0(Presences, 1);
 
+        p->options = *options;
+        if (p->options.retry_usec == 0)
+                p->options.retry_usec = RETRY_USEC;
         p->member = member;
         p->units = units;
         p->server = server;
@@ -472,7 +476,8 @@ Presences *presences_new(sd_event *event, Member *member, Units *units, Server *
         if (sd_event_add_defer(event, &p->work, on_work, p) < 0)
                 g_error("cannot add a source to the event loop");
         (void) sd_event_source_set_enabled(p->work, SD_EVENT_OFF);
-        if (sd_event_add_time_relative(event, &p->retry, CLOCK_BOOTTIME, RETRY_USEC, RETRY_ACCURACY_USEC, on_retry, p) < 0)
+        if (sd_event_add_time_relative(event, &p->retry, CLOCK_BOOTTIME, p->options.retry_usec,
+                                       p->options.retry_usec / RETRY_ACCURACY, on_retry, p) < 0)
                 g_error("cannot add a timer to the event loop");
         (void) sd_event_source_set_enabled(p->retry, SD_EVENT_OFF);
         return p;
@@ -526,7 +531,7 @@ void presences_load(Presences *p) {
         PresenceSet *old = p->set;
 
         g_ptr_array_set_size(p->problems, 0);
-        p->set = presence_set_load(PRESENCE_DIRECTORIES, p->problems);
+        p->set = presence_set_load(p->options.directories ?: PRESENCE_DIRECTORIES, p->problems);
         for (guint i = 0; i < p->problems->len; i++)
                 journal(LOG_ERR, CONVENE_MESSAGE_CONFIGURATION, "%s; the file is ignored", (char *) p->problems->pdata[i]);
 

@@ -15,7 +15,12 @@
 
 typedef struct Presences Presences;
 
-Presences *presences_new(sd_event *event, Member *member, Units *units, Server *server);
+typedef struct PresencesOptions {
+        const char *const *directories; /* of the declarations; NULL: PRESENCE_DIRECTORIES */
+        uint64_t retry_usec;            /* after a failure; 0: 10 s */
+} PresencesOptions;
+
+Presences *presences_new(sd_event *event, Member *member, Units *units, Server *server, const PresencesOptions *options);
 Presences *presences_free(Presences *p);
 
 /* Reads the declarations (again) and applies them to the units that run: new ones appear, undeclared ones are removed.  Mistakes go to

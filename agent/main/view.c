@@ -12,6 +12,18 @@
 #include "agent/main/agent-internal.h"
 #include "agent/main/journal.h"
 
+static void add_mesh(const PeerMesh *mesh, void (*add)(void *sink, const char *name, uint64_t value), void *sink) {
+        PeerMeshStatistics s;
+
+        peer_mesh_get_statistics(mesh, &s);
+        add(sink, "mesh_accepted", s.accepted);
+        add(sink, "mesh_refused", s.refused);
+        add(sink, "mesh_strangers", s.strangers);
+        add(sink, "mesh_joins", s.joins);
+        add(sink, "mesh_alarms_left_out", s.alarms_left_out);
+        add(sink, "mesh_pending_now", s.pending);
+}
+
 static void get_statistics(void *userdata, void (*add)(void *sink, const char *name, uint64_t value), void *sink) {
         Agent *a = userdata;
         StoreStatistics s;
@@ -29,6 +41,8 @@ static void get_statistics(void *userdata, void (*add)(void *sink, const char *n
         add(sink, "store_log_now_bytes", s.log_bytes);
         add(sink, "checkpoint_slice_max_usec", checkpointer_slice_usec_max(a->checkpointer));
         add(sink, "loop_turn_max_usec", a->turn_usec_max);
+        if (a->mesh)
+                add_mesh(a->mesh, add, sink);
         add(sink, "uptime_usec", agent_clock_usec(CLOCK_BOOTTIME) - a->started_usec);
 }
 
@@ -105,6 +119,7 @@ ServerAgent view_for_server(Agent *a) {
                 .presences = get_presences,
                 .limit_reached = on_limit_reached,
                 .token = admission_token,
+                .rotate_key = rotation_begin,
                 .peer = get_peer,
                 .userdata = a,
         };

@@ -4,14 +4,18 @@
  * Change
  *
  * Changes of the membership (protocol 2.13).  The leader makes the new configuration out of the committed one; zab says
- * whether it is safe to propose.  A change is done when its CONFIG entry is applied here; one that a change of leader leaves
- * in doubt is answered NOT_READY, and who asked looks and tries again.
+ * whether it is safe to propose.  A change is done when its CONFIG entry is applied here and a read index has been confirmed
+ * after that: then a quorum of the new configuration knows durably that it is committed, and a member that it left out may be
+ * switched off and wiped (2.13.6; zab's reads.c).  One that a change of leader leaves in doubt is answered NOT_READY, and who
+ * asked looks, with a linearizable read, and tries again.
  */
 
 #include <errno.h>
 #include <string.h>
 
 #include "agent/member/member-internal.h"
+
+#define PIN_BYTES 32                    /* of one key; a member that changes its key has two for a while */
 
 void change_copy(MemberChange *to, const MemberChange *from) {
         *to = *from;
@@ -119,6 +123,11 @@ static bool alter(const ZabConfig *c, const MemberChange *change, GArray *member
                 return (!same || same == target) && has_voter(members);
 
         case MEMBER_CHANGE_UPDATE:
+                same = find_by_name(c, which->name);
+                if (same && same != target)
+                        return false;
+                if (which->name && *which->name)
+                        at->name = which->name;
                 if (which->address && *which->address)
                         at->address = which->address;
                 if (which->pin_size > 0) {
@@ -132,15 +141,40 @@ static bool alter(const ZabConfig *c, const MemberChange *change, GArray *member
         }
 }
 
+static bool have_pin_in_common(const ZabConfigMember *a, const ZabConfigMember *b) {
+        for (uint32_t i = 0; i + PIN_BYTES <= a->pin_size; i += PIN_BYTES)
+                for (uint32_t j = 0; j + PIN_BYTES <= b->pin_size; j += PIN_BYTES)
+                        if (memcmp(a->pin + i, b->pin + j, PIN_BYTES) == 0)
+                                return true;
+
+        return false;
+}
+
+/* A key says which member somebody is: it is of one alone.  Otherwise one could be kept out by what another does in its name. */
+static bool pins_are_sane(const GArray *members) {
+        for (guint i = 0; i < members->len; i++) {
+                const ZabConfigMember *m = &g_array_index(members, ZabConfigMember, i);
+
+                if (m->pin_size % PIN_BYTES != 0)
+                        return false;
+                for (guint j = 0; j < i; j++)
+                        if (have_pin_in_common(m, &g_array_index(members, ZabConfigMember, j)))
+                                return false;
+        }
+
+        return true;
+}
+
 /* NULL if the change makes no sense. */
 static GBytes *new_config(const ZabConfig *c, const MemberChange *change) {
         g_autoptr(GArray) members = g_array_new(FALSE, FALSE, sizeof(ZabConfigMember));
 
         g_array_append_vals(members, c->members, c->members_count);
-        if (!(change->op == MEMBER_CHANGE_ADD ? add(c, &change->member, members) : alter(c, change, members)))
+        if (!(change->op == MEMBER_CHANGE_ADD ? add(c, &change->member, members) : alter(c, change, members)) ||
+            !pins_are_sane(members))
                 return NULL;
 
-        return zab_config_encode((const ZabConfigMember *) members->data, members->len);
+        return zab_config_encode_at((const ZabConfigMember *) members->data, members->len, c->feature_level);
 }
 
 /*
@@ -213,7 +247,9 @@ static bool may_ask(const Member *m, uint32_t sid, const MemberChange *change) {
         if (sender && sender->role == ZAB_MEMBER_VOTER)
                 return true;
 
-        return sender && change->op == MEMBER_CHANGE_UPDATE && change->member.sid == sid;
+        /* A new name would be that of a host it may not speak for. */
+        return sender && change->op == MEMBER_CHANGE_UPDATE && change->member.sid == sid &&
+                (!change->member.name || !*change->member.name || g_str_equal(change->member.name, sender->name));
 }
 
 void change_on_message(Member *m, uint32_t sid, const ZabSession *from, const MemberMessage *message) {
@@ -246,14 +282,32 @@ static void finish(Member *m, Pending *p, ConveneStatus status) {
         client_refuse(p, status);               /* OK: its turn */
 }
 
+/* Its entry is applied.  What follows is a linearizable read of nothing, also across changes of leader.  A member that has
+ * removed itself is not told any more whether the others know: it does not claim that they do. */
+static void confirm(Member *m, Pending *p) {
+        const ZabConfig *c = zab_config(m->zab);
+
+        if (!zab_config_find(c, m->options.zab.sid)) {
+                finish(m, p, CONVENE_NOT_READY);
+                return;
+        }
+
+        unlink_change(m, p);
+        p->linearizable = true;
+        pending_set_state(p, PENDING_WAIT);
+        client_make_ready(p->client);
+}
+
 /* The leader has taken it. */
 static void wait_for_entry(Member *m, Pending *p, Zxid zxid) {
         const ZabConfig *c = zab_config(m->zab);
 
         p->zxid = zxid;
         pending_set_state(p, PENDING_CONFIG);
-        if (zxid == 0 || (c && c->version == zxid && tree_zxid(m->tree) >= zxid))
+        if (zxid == 0)
                 finish(m, p, CONVENE_OK);
+        else if (c && c->version == zxid && tree_zxid(m->tree) >= zxid)
+                confirm(m, p);
 }
 
 void change_start(Pending *p) {
@@ -302,7 +356,7 @@ void change_on_applied(Member *m, Zxid zxid) {
 
                 next = i->next;
                 if (p->state == PENDING_CONFIG && p->zxid == zxid)
-                        finish(m, p, CONVENE_OK);
+                        confirm(m, p);
         }
 }
 
@@ -312,9 +366,11 @@ void change_on_settled(Member *m) {
 
         while ((p = g_queue_peek_head(&m->changes))) {
                 const ZabConfig *c = zab_config(m->zab);
-                bool done = p->state == PENDING_CONFIG && c && c->version == p->zxid;
 
-                finish(m, p, done ? CONVENE_OK : CONVENE_NOT_READY);
+                if (p->state == PENDING_CONFIG && c && c->version == p->zxid)
+                        confirm(m, p);
+                else
+                        finish(m, p, CONVENE_NOT_READY);
         }
 }
 

@@ -130,11 +130,18 @@ static bool state_blocks(PendingState state) {
         return state != PENDING_WAIT && state != PENDING_SENT && state != PENDING_TURN;
 }
 
+/* A linearizable read under way: several share a round of the leader. */
+static bool state_reads(PendingState state) {
+        return state == PENDING_CONFIRM || state == PENDING_INDEX;
+}
+
 static void count(MemberClient *c, PendingState state, int change) {
         if (state == PENDING_WAIT)
                 c->waiting += change;
         else if (state_blocks(state))
                 c->blocking += change;
+        if (state_reads(state))
+                c->reading += change;
 }
 
 void pending_set_state(Pending *p, PendingState state) {
@@ -250,25 +257,41 @@ static bool start(Pending *p) {
         return true;
 }
 
+/* Reads pass reads, since they are answered in order; nothing else passes what blocks. */
+static bool may_start(const MemberClient *c, const Pending *p) {
+        return c->blocking == 0 || (c->blocking == c->reading && p->op != 0 && !request_op_is_update(p->op));
+}
+
+/* There is one.  Those that wait are the last ones, but for refusals. */
+static GList *first_waiting(const MemberClient *c) {
+        unsigned left = c->waiting;
+
+        for (GList *i = c->pending.tail;; i = i->prev)
+                if (((Pending *) i->data)->state == PENDING_WAIT && --left == 0)
+                        return i;
+}
+
 /* Starts waiting requests, in order, as far as they go. */
 static void start_waiting(MemberClient *c) {
         Member *m = c->member;
-        GList *i = c->pending.head;
+        GList *i;
 
-        if (c->waiting == 0 || c->blocking > 0)
+        if (c->waiting == 0)
                 return;
         if (m->stepping) {
                 client_make_ready(c);
                 return;
         }
 
-        while (i && c->waiting > 0 && c->blocking == 0 && member_is_serving(m)) {
+        for (i = first_waiting(c); i && member_is_serving(m);) {
                 Pending *p = i->data;
                 bool waits = p->state == PENDING_WAIT, may_be_answered = waits && p->linearizable;
 
-                if (waits && !start(p))
+                if (waits && (!may_start(c, p) || !start(p)))
                         return;
-                i = may_be_answered ? c->pending.head : i->next;
+                if (c->waiting == 0)
+                        return;
+                i = may_be_answered ? first_waiting(c) : i->next;
         }
 }
 
@@ -504,6 +527,19 @@ static void time_out(MemberClient *c) {
         }
 }
 
+/* The index is known and the log is not there: cut off in between. */
+static void time_out_indexed(Member *m) {
+        for (GList *i = m->indexed.head, *next; i; i = next) {
+                Pending *p = i->data;
+
+                next = i->next;
+                if (m->now_usec < p->deadline_usec)
+                        continue;
+                g_queue_unlink(&m->indexed, i);
+                client_refuse(p, CONVENE_NOT_READY);
+        }
+}
+
 static void time_out_awaiting(Member *m) {
         for (GList *i = m->awaiting.head, *next; i; i = next) {
                 Pending *p = i->data;
@@ -518,6 +554,10 @@ static void time_out_awaiting(Member *m) {
 
 void client_on_tick(Member *m, bool retry) {
         time_out_awaiting(m);
+        if (!member_is_serving(m)) {
+                time_out_indexed(m);
+                forward_time_out(m);
+        }
         if (retry)
                 client_make_all_ready(m);
         if (member_is_serving(m) && !retry)

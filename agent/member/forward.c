@@ -19,6 +19,10 @@
 #include "agent/base/limits.h"
 #include "agent/member/member-internal.h"
 
+/* What a follower has under way with its leader.  A change of leader sends all of it again at once, and the connection's queue, which is
+ * bounded, has to hold it. */
+#define FLIGHT_BYTES_MAX (4 * 1024 * 1024)
+
 /* Held back for all followers together while leadership is being handed over; a follower that sends more is cut off. */
 #define HELD_BYTES_MAX (64 * 1024 * 1024)
 
@@ -33,9 +37,12 @@ typedef struct Held {
  */
 
 static bool dispatch(Member *m, Pending *p) {
+        p->given = true;
         if (m->term.leads)
                 return member_propose(m, p->payload) >= 0;
 
+        p->in_flight = true;
+        m->flight_bytes += g_bytes_get_size(p->payload);
         member_send(m, &m->term.session, (MemberMessage) {
                 .type = MEMBER_MESSAGE_FORWARD,
                 .number = p->number,
@@ -44,9 +51,9 @@ static bool dispatch(Member *m, Pending *p) {
         return true;
 }
 
-/* Gives the leader of this term what it was not given yet. */
+/* Gives the leader of this term what it was not given yet; the rest follows as the fate of what is under way becomes known. */
 void forward_flush(Member *m) {
-        while (m->undispatched && member_is_serving(m) && !m->retry) {
+        while (m->undispatched && member_is_serving(m) && !m->retry && m->flight_bytes < FLIGHT_BYTES_MAX) {
                 if (!dispatch(m, m->undispatched->data)) {
                         m->retry = true;
                         return;
@@ -71,7 +78,14 @@ void forward_send(Pending *p, GBytes *payload, const Request *r) {
         forward_flush(m);
 }
 
+static void land(Member *m, Pending *p) {
+        if (p->in_flight)
+                m->flight_bytes -= g_bytes_get_size(p->payload);
+        p->in_flight = false;
+}
+
 static void unlink_sent(Member *m, Pending *p) {
+        land(m, p);
         if (m->undispatched == &p->link)
                 m->undispatched = p->link.next;
         g_queue_unlink(&m->sent, &p->link);
@@ -94,6 +108,8 @@ void forward_on_term(Member *m) {
         Held *h;
 
         m->undispatched = NULL;                 /* nothing goes out before this term has settled */
+        for (GList *i = m->sent.head; i; i = i->next)
+                land(m, i->data);
         while ((h = g_queue_pop_head(&m->held))) {
                 g_bytes_unref(h->payload);
                 g_free(h);
@@ -317,6 +333,18 @@ void forward_on_tick(Member *m) {
         propose_held(m);
         if (!g_queue_is_empty(&m->held))
                 m->retry = true;
+}
+
+/* A caller does not wait for ever for a quorum.  What no leader was given has no effect; of the rest nobody on this side of a cut can
+ * know. */
+void forward_time_out(Member *m) {
+        for (GList *i = m->sent.head, *next; i; i = next) {
+                Pending *p = i->data;
+
+                next = i->next;
+                if (p->client && m->now_usec >= p->deadline_usec)
+                        conclude(m, p, p->given ? CONVENE_FATE_UNKNOWN : CONVENE_NOT_READY);
+        }
 }
 
 void forward_done(Member *m) {

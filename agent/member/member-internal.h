@@ -46,9 +46,11 @@ struct Pending {
         RequestOp op;                   /* 0: a change or a wait */
         bool linearizable;
         bool wait;
+        bool in_flight;                 /* SENT: this term's leader, another member, has it */
+        bool given;                     /* SENT: some leader may have it */
         bool uncertain;                 /* SENT: a snapshot came after it was, which may hold its effect */
         ConveneStatus refusal;          /* TURN: not OK: the answer */
-        uint64_t deadline_usec;         /* WAIT, ZXID: refused as NOT_READY then */
+        uint64_t deadline_usec;         /* refused then, unless a leader's answer is on its way (change.c has its own) */
         uint64_t sent_usec;
         uint64_t number;                /* SENT, ANSWER: ours */
         uint64_t session, cxid;         /* SENT */
@@ -69,6 +71,7 @@ struct MemberClient {
                                          * blocks, if there is one */
         unsigned waiting;               /* of them, WAIT */
         unsigned blocking;              /* of them, under way and not to be passed */
+        unsigned reading;               /* of these, CONFIRM and INDEX, which further reads do pass, since answers are in order */
         GHashTable *subscriptions;      /* watch number -> Subscription, lookup only */
         GQueue subscription_list;       /* the same, in order of creation */
         GList link;                     /* in Member.clients, or in Member.dead */
@@ -89,9 +92,13 @@ typedef struct DigestMark {
         Hash128 digest;
 } DigestMark;
 
+/* What a member was told of the leader's digests, and what it said. */
 typedef struct DigestTold {
         uint64_t session;               /* zab's */
         uint64_t index;
+        uint64_t said_index, judged_index;
+        Hash128 said;
+        unsigned words;                 /* how often the leader's word alone stood against it */
 } DigestTold;
 
 #define DIGEST_MARKS 64
@@ -125,6 +132,7 @@ struct Member {
         /* forward.c */
         GQueue sent;                    /* Pending*, SENT, by number */
         GList *undispatched;            /* the first of them that this term's leader was not given */
+        size_t flight_bytes;            /* of those that it was */
         uint64_t first_number, next_number;
         GQueue held;                    /* Held*: of followers, while zab takes nothing */
         size_t held_bytes;
@@ -159,7 +167,11 @@ struct Member {
         unsigned marks_count;           /* ever */
         DigestMark awaited[DIGEST_AWAITED];     /* the leader's, for indexes not applied yet; index 0: free */
         uint64_t idle_index;            /* applied at the last tick */
+        DigestMark poll;                /* as leader: what all are asked about; index 0: nothing yet */
+        uint64_t polled_usec;
         DigestTold told[ZAB_CONFIG_MEMBERS_MAX + 1];    /* as leader: each member's last */
+        bool differs;                   /* as follower: from its leader, when they last compared; it does not serve */
+        DigestMark own_digest;          /* to be said to the leader; index 0: nothing */
         uint64_t diverged_index;        /* not 0: to be told to zab */
 
         /* subscription.c */
@@ -177,6 +189,8 @@ struct Member {
         char *role_reason;
         GString *trouble;
         bool space_available;
+        uint64_t durable_seen, durable_moved_usec;      /* the log's durable index, and since when it stands still behind the commit */
+        uint64_t hand_over_at_usec, hand_over_wait_usec;        /* of a leader that cannot write; wait 0: it can */
         Writer writer;
         MemberStatistics statistics;
 };
@@ -220,6 +234,7 @@ void forward_send(Pending *p, GBytes *payload, const Request *r);
 void forward_flush(Member *m);
 void forward_on_term(Member *m);
 void forward_on_tick(Member *m);
+void forward_time_out(Member *m);               /* this member does not serve */
 void forward_on_settled(Member *m);
 void forward_on_snapshot(Member *m);
 void forward_on_applied(Member *m, const Request *r, const Result *result);
@@ -260,6 +275,8 @@ void digest_on_tick(Member *m);
 void digest_on_term(Member *m);
 void digest_on_snapshot(Member *m);
 void digest_on_message(Member *m, const MemberMessage *message);
+void digest_on_report(Member *m, uint32_t sid, const MemberMessage *message);
+void digest_on_verdict(Member *m, const MemberMessage *message);
 void digest_act(Member *m);
 
 /* subscription.c */

@@ -16,6 +16,9 @@
 #define REAP_INTERVAL_MSEC_DEFAULT 60000
 #define REAP_MAX_DEFAULT 10000
 #define RETRY_USEC UINT64_C(50000)
+#define DISK_HANGS_USEC 4000000
+#define HAND_OVER_WAIT_USEC 1000000
+#define HAND_OVER_WAIT_MAX_USEC 64000000
 
 /* Its own stream of the seed: election time-outs draw from the other. */
 #define NUMBERS_SEED UINT64_C(0x6e756d6265727321)
@@ -45,7 +48,7 @@ static bool term_equal(const Term *a, const Term *b) {
 bool member_is_serving(const Member *m) {
         ZabRole role = zab_role(m->zab);
 
-        return m->settled && (role == ZAB_ROLE_LEADER || role == ZAB_ROLE_FOLLOWER);
+        return m->settled && !m->differs && (role == ZAB_ROLE_LEADER || role == ZAB_ROLE_FOLLOWER);
 }
 
 static void change_term(Member *m, const Term *t) {
@@ -432,6 +435,39 @@ static void input(Member *m, ZabInput in) {
         member_leave(m);
 }
 
+/* The others' quorum commits on, and the leader alone does not see it. */
+static bool disk_hangs(Member *m) {
+        uint64_t durable = zab_durable(m->zab);
+
+        if (durable != m->durable_seen || durable >= zab_commit(m->zab)) {
+                m->durable_seen = durable;
+                m->durable_moved_usec = m->now_usec;
+        }
+        return m->now_usec - m->durable_moved_usec > DISK_HANGS_USEC;
+}
+
+/* A leader that cannot write holds up everybody's updates and lets no session end, though others may have room. */
+static void hand_over_when_stuck(Member *m) {
+        const ZabConfig *config = zab_config(m->zab);
+        bool stuck = disk_hangs(m) || !m->space_available;
+
+        if (!stuck) {
+                m->hand_over_wait_usec = 0;
+                return;
+        }
+        if (!m->term.leads || !config || zab_config_voters(config) < 2)
+                return;
+        if (m->hand_over_wait_usec > 0 && m->now_usec < m->hand_over_at_usec)
+                return;
+
+        /* The next one may be no better off: each time it waits longer. */
+        if (m->hand_over_wait_usec > 0)
+                (void) member_step(m, (ZabInput) { .type = ZAB_INPUT_TRANSFER }, NULL);
+        m->hand_over_wait_usec = m->hand_over_wait_usec > 0 ? MIN(2 * m->hand_over_wait_usec, HAND_OVER_WAIT_MAX_USEC) :
+                                                              HAND_OVER_WAIT_USEC;
+        m->hand_over_at_usec = m->now_usec + m->hand_over_wait_usec;
+}
+
 void member_on_tick(Member *m) {
         bool retry = m->retry;
 
@@ -443,6 +479,7 @@ void member_on_tick(Member *m) {
         sessions_on_tick(m);
         digest_on_tick(m);
         client_on_tick(m, retry);
+        hand_over_when_stuck(m);
         if (m->term.leads && member_is_serving(m) && m->space_available) {
                 sessions_expire(m);
                 reap(m);
@@ -522,6 +559,10 @@ static void on_request_of_follower(Member *m, uint64_t conn, uint32_t sid, const
                 change_on_message(m, sid, &from, message);
                 break;
 
+        case MEMBER_MESSAGE_DIGEST_IS:
+                digest_on_report(m, sid, message);
+                break;
+
         default:
                 sessions_on_message(m, sid, &from, message);
                 break;
@@ -534,6 +575,10 @@ static void on_answer_of_leader(Member *m, uint64_t conn, const MemberMessage *m
 
         if (message->type == MEMBER_MESSAGE_DIGEST) {
                 digest_on_message(m, message);
+                return;
+        }
+        if (message->type == MEMBER_MESSAGE_DIVERGED && message->session == m->term.session.session) {
+                digest_on_verdict(m, message);
                 return;
         }
         if (message->session != m->term.session.session || message->epoch != m->term.session.epoch)
@@ -557,12 +602,14 @@ static void on_member_message(Member *m, uint64_t conn, uint32_t sid, const Memb
         case MEMBER_MESSAGE_KEEP:
         case MEMBER_MESSAGE_UNKEEP:
         case MEMBER_MESSAGE_TOUCH:
+        case MEMBER_MESSAGE_DIGEST_IS:
                 on_request_of_follower(m, conn, sid, message);
                 break;
 
         case MEMBER_MESSAGE_REFUSED:
         case MEMBER_MESSAGE_CHANGED:
         case MEMBER_MESSAGE_DIGEST:
+        case MEMBER_MESSAGE_DIVERGED:
                 on_answer_of_leader(m, conn, message);
                 break;
 
@@ -586,6 +633,10 @@ void member_on_message(Member *m, uint64_t conn, uint32_t sid, const PeerMessage
         else if (m->connections[sid] == conn)
                 on_member_message(m, conn, sid, &message->member);
         member_leave(m);
+}
+
+void member_on_alive(Member *m, uint64_t conn, uint32_t sid) {
+        input(m, (ZabInput) { .type = ZAB_INPUT_ALIVE, .conn = conn, .sid = sid });
 }
 
 void member_on_log_read(Member *m, uint64_t request, const ZabEntry *entries, unsigned entries_count) {

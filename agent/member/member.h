@@ -98,6 +98,7 @@ void member_on_space(Member *m, bool available);        /* false: new updates ge
 void member_on_peer_up(Member *m, uint64_t conn, uint32_t sid, const Id128 *disk_id);
 void member_on_peer_down(Member *m, uint64_t conn, uint32_t sid);
 void member_on_message(Member *m, uint64_t conn, uint32_t sid, const PeerMessage *message);
+void member_on_alive(Member *m, uint64_t conn, uint32_t sid);   /* bytes of a message that is not whole yet */
 void member_on_log_read(Member *m, uint64_t request, const ZabEntry *entries, unsigned entries_count);
 void member_on_log_dropped(Member *m, uint64_t index);
 void member_on_snapshot_opened(Member *m, uint64_t request, const ZabPosition *position, GBytes *config);
@@ -146,7 +147,8 @@ typedef enum MemberRequestFlags {
 void member_submit(MemberClient *c, uint64_t tag, const Request *r, uint64_t watch, unsigned flags);
 
 /* Changes who belongs to the ensemble; the front has made sure that the caller may.  Answered by front->reply(tag) with
- * a Result whose op is 0, status: OK once the new configuration is committed and applied here (zxid: its version);
+ * a Result whose op is 0, status: OK once the new configuration is committed, applied here (zxid: its version) and known
+ * durably to a quorum of itself, so that who is not in it any more may be switched off and wiped;
  * CONVENE_BAD_ARGUMENTS (no such member, or it is that already), _BAD_VERSION (`base` is not the committed version; 0:
  * any), _RECONFIG_IN_PROGRESS, _NEW_CONFIG_NO_QUORUM (a voter to be is not in step, or too few of the new voters are
  * connected), _NOT_READY.  A TRANSFER is answered when it has begun. */

@@ -33,6 +33,12 @@ const char *member_message_type_to_string(MemberMessageType type) {
         case MEMBER_MESSAGE_DIGEST:
                 return "digest";
 
+        case MEMBER_MESSAGE_DIGEST_IS:
+                return "digest-is";
+
+        case MEMBER_MESSAGE_DIVERGED:
+                return "diverged";
+
         default:
                 return "unknown";
         }

@@ -5,7 +5,7 @@
  * Message
  *
  * What members say to each other above zab: requests on their way to the leader, who answers for which session, and
- * whether their trees are the same.  All but DIGEST go from a follower to its leader or back, and carry the epoch and id
+ * whether their trees are the same.  All but DIGEST and DIVERGED go from a follower to its leader or back, and carry the epoch and id
  * of the session between the two (zab_session()); those of another session are ignored.
  *
  * Source: DESIGN 2.5, 2.6, protocol 2.6, 2.13.
@@ -23,6 +23,8 @@ typedef enum MemberMessageType {
         MEMBER_MESSAGE_UNKEEP = 69,             /* to the leader: those that it does not any more */
         MEMBER_MESSAGE_TOUCH = 70,              /* to the leader: sessions heard of since the last one */
         MEMBER_MESSAGE_DIGEST = 71,             /* from the leader: index, digest of the tree there */
+        MEMBER_MESSAGE_DIGEST_IS = 72,          /* to it: index, the sender's digest there */
+        MEMBER_MESSAGE_DIVERGED = 73,           /* from it: index: the receiver's tree is the wrong one */
         _MEMBER_MESSAGE_MAX,
 } MemberMessageType;
 
@@ -35,7 +37,7 @@ typedef enum MemberChangeOp {
         MEMBER_CHANGE_DEMOTE = 4,               /* voter to observer */
         MEMBER_CHANGE_REPLACE = 5,              /* the same member with a new disk, key or address, as observer */
         MEMBER_CHANGE_TRANSFER = 6,             /* no change: leadership goes to it; sid 0: to the best voter */
-        MEMBER_CHANGE_UPDATE = 7,               /* sid; address unless "", pin unless empty: as it is reached and known now */
+        MEMBER_CHANGE_UPDATE = 7,               /* sid; name and address unless "", pin unless empty: as it is reached and known now */
         _MEMBER_CHANGE_MAX,
 } MemberChangeOp;
 

@@ -372,10 +372,16 @@ void sessions_on_snapshot(Member *m, const Tree *before) {
  * What fronts say and ask
  */
 
+/* There is one of this number, and it is this member that answers for it: what another says of it counts for nothing. */
+static bool is_ours(const Member *m, uint64_t session, SessionInfo *ret) {
+        return tree_get_session(m->tree, session, ret) && ret->member == m->options.zab.sid;
+}
+
 void member_touch_session(Member *m, uint64_t session) {
+        SessionInfo info;
         Local *l;
 
-        if (!tree_get_session(m->tree, session, &(SessionInfo) { 0 }))
+        if (!is_ours(m, session, &info))
                 return;
 
         member_enter(m);
@@ -414,7 +420,7 @@ uint64_t member_session_deadline(const Member *m, uint64_t session) {
         SessionInfo info;
         Local now;
 
-        if (!l || !tree_get_session(m->tree, session, &info))
+        if (!l || !is_ours(m, session, &info))
                 return 0;
 
         now = *l;

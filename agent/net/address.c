@@ -52,6 +52,18 @@ bool net_address_parse(const char *text, NetAddress *ret) {
         return true;
 }
 
+bool net_address_is_any(const NetAddress *a) {
+        if (a->sockaddr.ss_family == AF_INET6)
+                return IN6_IS_ADDR_UNSPECIFIED(&((const struct sockaddr_in6 *) &a->sockaddr)->sin6_addr);
+        return ((const struct sockaddr_in *) &a->sockaddr)->sin_addr.s_addr == htonl(INADDR_ANY);
+}
+
+unsigned net_address_port(const NetAddress *a) {
+        if (a->sockaddr.ss_family == AF_INET6)
+                return ntohs(((const struct sockaddr_in6 *) &a->sockaddr)->sin6_port);
+        return ntohs(((const struct sockaddr_in *) &a->sockaddr)->sin_port);
+}
+
 char *net_address_to_string(const NetAddress *a) {
         char host[INET6_ADDRSTRLEN] = "?";
 

@@ -18,6 +18,10 @@ typedef struct NetAddress {
 /* False for anything but a literal with a port (0 is one: the kernel chooses). */
 bool net_address_parse(const char *text, NetAddress *ret);
 
+/* 0.0.0.0 or [::]: every address of this host, and so none that another host could be told. */
+bool net_address_is_any(const NetAddress *a);
+unsigned net_address_port(const NetAddress *a);
+
 /* Owned by the caller. */
 char *net_address_to_string(const NetAddress *a);
 

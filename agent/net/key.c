@@ -76,6 +76,10 @@ static SSL_CTX *make_context(EVP_PKEY *pkey, X509 *certificate) {
             !SSL_CTX_set_max_early_data(c, 0))
                 return NULL;
 
+        /* All of us have the same kind of key.  What others there are can cost milliseconds of the loop each, at a stranger's wish. */
+        if (!SSL_CTX_set1_sigalgs_list(c, "ed25519") || !SSL_CTX_set1_groups_list(c, "X25519"))
+                return NULL;
+
         /* Frames have lengths, so a connection cut short is as good as one closed. */
         SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
                             SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -160,7 +164,7 @@ static int sync_parent(const char *path) {
         return r;
 }
 
-int net_key_save(const NetKey *k, const char *path) {
+static int write_key(const NetKey *k, const char *path) {
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600), r = 0;
         FILE *f;
 
@@ -175,8 +179,19 @@ int net_key_save(const NetKey *k, const char *path) {
                 r = errno > 0 ? -errno : -EIO;
         if (fclose(f) != 0 && r == 0)
                 r = -errno;
+        return r;
+}
+
+int net_key_save(const NetKey *k, const char *path) {
+        g_autofree char *beside = g_strconcat(path, ".new", NULL);
+        int r;
+
+        (void) unlink(beside);          /* of a start that was interrupted here */
+        r = write_key(k, beside);
+        if (r >= 0 && renameat2(AT_FDCWD, beside, AT_FDCWD, path, RENAME_NOREPLACE) < 0)
+                r = -errno;
         if (r < 0) {
-                (void) unlink(path);
+                (void) unlink(beside);
                 return r;
         }
         return sync_parent(path);

@@ -27,7 +27,8 @@ NetKey *net_key_new(void);
  * key, -errno. */
 int net_key_load(const char *path, NetKey **ret);
 
-/* Writes it to a new file with mode 0600, durable on return; -EEXIST if the file is there already, -errno. */
+/* Writes it to a new file with mode 0600, durable on return, and never half of it: it is made under the name with ".new" behind
+ * it.  -EEXIST if the file is there already, -errno. */
 int net_key_save(const NetKey *k, const char *path);
 
 const uint8_t *net_key_pin(const NetKey *k);    /* NET_PIN_BYTES */

@@ -27,6 +27,8 @@ struct NetAdmission {
         Lobby *lobby;
         NetAddress from;
         bool stranger;
+        void (*evict)(void *userdata);  /* NULL: it stays */
+        void *userdata;
 };
 
 struct NetListener {
@@ -52,12 +54,21 @@ NetAdmission *net_admission_free(NetAdmission *a) {
         if (!a)
                 return NULL;
 
-        (void) g_ptr_array_remove_fast(a->lobby->admissions, a);
+        (void) g_ptr_array_remove(a->lobby->admissions, a);     /* they are in the order of their coming */
         if (a->stranger)
                 a->lobby->strangers--;
         lobby_unref(a->lobby);
         g_free(a);
         return NULL;
+}
+
+void net_admission_set_evict(NetAdmission *a, void (*evict)(void *userdata), void *userdata) {
+        a->evict = evict;
+        a->userdata = userdata;
+}
+
+void net_admission_stays(NetAdmission *a) {
+        a->evict = NULL;
 }
 
 static unsigned lobby_of_host(const Lobby *b, const NetAddress *from) {
@@ -71,14 +82,41 @@ static unsigned lobby_of_host(const Lobby *b, const NetAddress *from) {
         return n;
 }
 
+static bool lobby_is_full(const NetListener *l, bool stranger) {
+        return stranger && l->lobby->strangers >= l->options.pending_max;
+}
+
+static bool host_is_full(const NetListener *l, const NetAddress *from) {
+        return lobby_of_host(l->lobby, from) >= l->options.pending_of_host_max;
+}
+
+/* The oldest whose going makes room for this one goes. */
+static void make_room(NetListener *l, const NetAddress *from) {
+        bool of_host = host_is_full(l, from);
+
+        for (unsigned i = 0; i < l->lobby->admissions->len; i++) {
+                NetAdmission *a = l->lobby->admissions->pdata[i];
+
+                if (!a->evict || (of_host ? !net_address_same_host(&a->from, from) : !a->stranger))
+                        continue;
+
+                l->statistics.refused++;
+                if (l->handler.crowded)
+                        l->handler.crowded(l->handler.userdata, from);
+                a->evict(a->userdata);
+                return;
+        }
+}
+
 /* NULL if there is no room. */
 static NetAdmission *admit(NetListener *l, const NetAddress *from) {
         bool stranger = !l->handler.known || !l->handler.known(l->handler.userdata, from);
         Lobby *b = l->lobby;
         NetAdmission *a;
 
-        if ((stranger && b->strangers >= l->options.pending_max) ||
-            lobby_of_host(b, from) >= l->options.pending_of_host_max)
+        if (lobby_is_full(l, stranger) || host_is_full(l, from))
+                make_room(l, from);
+        if (lobby_is_full(l, stranger) || host_is_full(l, from))
                 return NULL;
 
         a = g_new(NetAdmission, 1);
@@ -144,7 +182,7 @@ int net_listener_new(sd_event *event, const NetAddress *address, const NetListen
         if (l->options.pending_max == 0)
                 l->options.pending_max = 256;
         if (l->options.pending_of_host_max == 0)
-                l->options.pending_of_host_max = 16;
+                l->options.pending_of_host_max = 64;
         if (l->options.rest_usec == 0)
                 l->options.rest_usec = 100000;
         l->lobby = g_new0(Lobby, 1);

@@ -25,6 +25,17 @@ static int new_socket(const NetAddress *address) {
         return fd < 0 ? -errno : fd;
 }
 
+/* An address that comes with a lease or after a check for duplicates may be there only after this: then connections come in from
+ * that moment on.  Best effort. */
+static void allow_not_yet(int fd, const NetAddress *address) {
+        int one = 1;
+
+        if (address->sockaddr.ss_family == AF_INET6)
+                (void) setsockopt(fd, IPPROTO_IPV6, IPV6_FREEBIND, &one, sizeof(one));
+        else
+                (void) setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &one, sizeof(one));
+}
+
 int net_listen(const NetAddress *address, int *ret_fd, NetAddress *ret_address) {
         NetAddress bound = { .size = sizeof(bound.sockaddr) };
         int fd = new_socket(address), one = 1;
@@ -32,6 +43,7 @@ int net_listen(const NetAddress *address, int *ret_fd, NetAddress *ret_address) 
         if (fd < 0)
                 return fd;
 
+        allow_not_yet(fd, address);
         if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
             bind(fd, (const struct sockaddr *) &address->sockaddr, address->size) < 0 || listen(fd, BACKLOG) < 0 ||
             getsockname(fd, (struct sockaddr *) &bound.sockaddr, &bound.size) < 0)
@@ -40,6 +52,23 @@ int net_listen(const NetAddress *address, int *ret_fd, NetAddress *ret_address) 
         *ret_fd = fd;
         *ret_address = bound;
         return 0;
+}
+
+bool net_is_here(const NetAddress *address) {
+        NetAddress probe = *address;
+        int fd = socket(address->sockaddr.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        bool here;
+
+        if (fd < 0)
+                return false;
+
+        if (probe.sockaddr.ss_family == AF_INET6)
+                ((struct sockaddr_in6 *) &probe.sockaddr)->sin6_port = 0;
+        else
+                ((struct sockaddr_in *) &probe.sockaddr)->sin_port = 0;
+        here = bind(fd, (const struct sockaddr *) &probe.sockaddr, probe.size) == 0;
+        close(fd);
+        return here;
 }
 
 int net_dial(const NetAddress *address, int *ret_fd) {

@@ -9,8 +9,12 @@
 
 #include "agent/net/address.h"
 
-/* Listens; 0 with the address that it got (a port of 0 is chosen by the kernel), or -errno. */
+/* Listens; 0 with the address that it got (a port of 0 is chosen by the kernel), or -errno.  Also at an address that this host does
+ * not have yet: connections come in once it has. */
 int net_listen(const NetAddress *address, int *ret_fd, NetAddress *ret_address);
+
+/* Whether this host has the address at the moment; its port does not matter. */
+bool net_is_here(const NetAddress *address);
 
 /* A socket on its way to `address`; whether it arrives shows when it is used.  0 or -errno. */
 int net_dial(const NetAddress *address, int *ret_fd);

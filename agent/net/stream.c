@@ -27,6 +27,8 @@
 #define READ_BYTES 16384                /* a TLS record */
 #define READ_BYTES_PER_TURN (256 * 1024)
 #define WRITE_BYTES_PER_TURN (1024 * 1024)
+#define KEEPALIVE_IDLE_SEC 5            /* nothing was said for so long: is the other side's host still there? */
+#define KEEPALIVE_INTERVAL_SEC 2
 #define USER_TIMEOUT_MSEC 5000          /* data that nobody acknowledges for so long: the connection is dead */
 
 typedef struct Buffer {
@@ -307,12 +309,14 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 static void set_socket_options(int fd) {
-        int one = 1, user_timeout = USER_TIMEOUT_MSEC;
+        int one = 1, user_timeout = USER_TIMEOUT_MSEC, idle = KEEPALIVE_IDLE_SEC, interval = KEEPALIVE_INTERVAL_SEC;
 
         /* Best effort: a socket pair in a test has none of them. */
         (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         (void) setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout, sizeof(user_timeout));
         (void) setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+        (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+        (void) setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
 }
 
 /* A defer source that is on comes before all others of its priority, whenever they became ready.  So only what is done once and

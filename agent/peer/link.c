@@ -46,6 +46,10 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static void on_evict(void *userdata) {
+        link_close(userdata, false, "there are too many that do not say who they are");
+}
+
 static int on_resume(sd_event_source *source, void *userdata) {
         Link *link = userdata;
 
@@ -89,9 +93,10 @@ Link *link_new_dialled(Peer *p, int fd, const NetAddress *address) {
 Link *link_new_accepted(PeerMesh *m, int fd, const NetAddress *from, NetAdmission *admission) {
         Link *link = link_new(m, fd, true, from);
 
-        if (link)
+        if (link) {
                 link->admission = admission;
-        else
+                net_admission_set_evict(admission, on_evict, link);
+        } else
                 net_admission_free(admission);
         return link;
 }
@@ -264,8 +269,8 @@ static bool verify_accepted(Link *link) {
 
         address = link_place(link);
         pin = pin_to_string(link->pin);
-        mesh_alarm(m, LOG_WARNING, "A connection from %s shows %s %s: refused", address,
-                   e ? "this member's own key" : "a key of no member", pin);
+        mesh_alarm_stranger(m, "A connection from %s shows %s %s: refused", address,
+                            e ? "this member's own key" : "a key of no member", pin);
         return false;
 }
 
@@ -282,7 +287,9 @@ static bool on_verify(void *userdata, const uint8_t pin[static NET_PIN_BYTES]) {
                 return true;
         }
         link->state = LINK_HELLO;
-        if (!link->server)
+        if (link->server)
+                net_admission_stays(link->admission);
+        else
                 link_send_hello(link);
         return true;
 }
@@ -355,14 +362,39 @@ static bool turn_is_over(Link *link) {
         return true;
 }
 
+/* A heartbeat may wait behind a frame that takes its time: what has come of that is a sign of life, too. */
+static void tell_alive(Link *link) {
+        PeerMesh *m = link->mesh;
+        uint64_t now = mesh_now(m);
+
+        if (!link->up || !m->listener.alive || now - link->alive_usec < m->options.alive_usec)
+                return;
+
+        link->alive_usec = now;
+        m->listener.alive(m->listener.userdata, link->conn, link->sid);
+}
+
 static bool may_come_now(const Link *link, uint8_t type, uint32_t size) {
         return link->state == LINK_UP || size <= FRAME_HELLO_BYTES_MAX;
+}
+
+/* A member asks to join: one that was taken up, and was interrupted before it had noted that. */
+static bool asks_again(const Link *link, const uint8_t *data, size_t size) {
+        uint32_t body;
+        uint8_t type;
+
+        return link->server && link->state == LINK_HELLO && link->mesh->listener.join && size >= FRAME_HEADER_BYTES &&
+                join_decode_header(data, false, &body, &type);
 }
 
 static ssize_t on_bytes(void *userdata, const uint8_t *data, size_t size) {
         Link *link = userdata;
         size_t taken = 0;
 
+        if (asks_again(link, data, size)) {
+                link->peer = NULL;
+                link->state = LINK_STRANGER;
+        }
         if (link->state == LINK_STRANGER || link->state == LINK_ASKED || link->state == LINK_ANSWERED)
                 return stranger_on_bytes(link, data, size);
 
@@ -375,8 +407,10 @@ static ssize_t on_bytes(void *userdata, const uint8_t *data, size_t size) {
                         link_malformed(link, "a frame with an impossible header");
                         break;
                 }
-                if (size - taken - FRAME_HEADER_BYTES < frame_size)
+                if (size - taken - FRAME_HEADER_BYTES < frame_size) {
+                        tell_alive(link);       /* may close it */
                         break;
+                }
 
                 taken += FRAME_HEADER_BYTES + frame_size;
                 link->turn_frames++;

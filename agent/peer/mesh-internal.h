@@ -48,6 +48,7 @@ typedef struct Link {
 
         uint64_t turn, turn_frames, turn_bytes;         /* delivered in this turn of the loop */
         uint64_t up_usec;
+        uint64_t alive_usec;            /* when that was last said of it */
         uint64_t frames_in, frames_out;
         char *reason;                   /* why it was closed */
         PeerJoin *join;
@@ -84,6 +85,11 @@ struct Peer {
 
 #define ALARMS_REMEMBERED 32
 
+typedef struct AlarmBudget {
+        unsigned spent;
+        uint64_t since_usec;            /* in the window that began then */
+} AlarmBudget;
+
 struct PeerMesh {
         sd_event *event;
         NetKey *key;
@@ -110,13 +116,15 @@ struct PeerMesh {
                 guint hash;
                 uint64_t usec;
         } alarms[ALARMS_REMEMBERED];
-        unsigned alarms_next, alarms_in_window;
-        uint64_t alarms_window_usec;
+        unsigned alarms_next;
+        AlarmBudget alarms_of_members, alarms_of_strangers;
         PeerMeshStatistics statistics;
 };
 
 uint64_t mesh_now(const PeerMesh *m);
 void mesh_alarm(PeerMesh *m, int priority, const char *format, ...) G_GNUC_PRINTF(3, 4);
+/* About somebody who has shown no member's key: there may be any number of them, and few of their alarms are told. */
+void mesh_alarm_stranger(PeerMesh *m, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Tells the listener of closed connections of this member (0: of all), this one excepted, and frees them. */
 void mesh_bury(PeerMesh *m, uint32_t sid, const Link *but);
 

@@ -16,7 +16,8 @@
 
 #define ALARM_REPEATED_USEC UINT64_C(60000000)  /* the same one not sooner */
 #define ALARMS_WINDOW_USEC UINT64_C(10000000)
-#define ALARMS_PER_WINDOW 20
+#define ALARMS_OF_MEMBERS 20
+#define ALARMS_OF_STRANGERS 5
 
 uint64_t mesh_now(const PeerMesh *m) {
         uint64_t now;
@@ -52,26 +53,32 @@ char *pin_to_string(const uint8_t pin[static NET_PIN_BYTES]) {
         return to_hex(pin, 8);
 }
 
-/* True if it should be said: not the same again and again, and not too much in all. */
-static bool alarm_is_news(PeerMesh *m, const char *text) {
+/* True if it should be said: not the same again and again, and not too much in all.  What is critical is always said once. */
+static bool alarm_is_news(PeerMesh *m, const char *text, AlarmBudget *budget, unsigned most) {
         uint64_t now = mesh_now(m);
         guint hash = g_str_hash(text);
 
         for (unsigned i = 0; i < ALARMS_REMEMBERED; i++)
                 if (m->alarms[i].hash == hash && m->alarms[i].usec != 0 && now - m->alarms[i].usec < ALARM_REPEATED_USEC)
                         return false;
-        if (now - m->alarms_window_usec >= ALARMS_WINDOW_USEC) {
-                m->alarms_window_usec = now;
-                m->alarms_in_window = 0;
-        }
-        if (m->alarms_in_window >= ALARMS_PER_WINDOW)
+        if (now - budget->since_usec >= ALARMS_WINDOW_USEC)
+                *budget = (AlarmBudget) { .since_usec = now };
+        if (budget->spent >= most)
                 return false;
 
-        m->alarms_in_window++;
+        budget->spent++;
         m->alarms[m->alarms_next].hash = hash;
         m->alarms[m->alarms_next].usec = now;
         m->alarms_next = (m->alarms_next + 1) % ALARMS_REMEMBERED;
         return true;
+}
+
+static void alarm_within(PeerMesh *m, int priority, char *text, AlarmBudget *budget, unsigned most) {
+        text_clean(text);
+        if (alarm_is_news(m, text, budget, most))
+                m->listener.alarm(m->listener.userdata, priority, text);
+        else
+                m->statistics.alarms_left_out++;
 }
 
 void mesh_alarm(PeerMesh *m, int priority, const char *format, ...) {
@@ -81,12 +88,17 @@ void mesh_alarm(PeerMesh *m, int priority, const char *format, ...) {
         va_start(ap, format);
         text = g_strdup_vprintf(format, ap);
         va_end(ap);
+        alarm_within(m, priority, text, &m->alarms_of_members, priority <= LOG_CRIT ? UINT_MAX : ALARMS_OF_MEMBERS);
+}
 
-        text_clean(text);
-        if (alarm_is_news(m, text))
-                m->listener.alarm(m->listener.userdata, priority, text);
-        else
-                m->statistics.alarms_left_out++;
+void mesh_alarm_stranger(PeerMesh *m, const char *format, ...) {
+        g_autofree char *text = NULL;
+        va_list ap;
+
+        va_start(ap, format);
+        text = g_strdup_vprintf(format, ap);
+        va_end(ap);
+        alarm_within(m, LOG_WARNING, text, &m->alarms_of_strangers, ALARMS_OF_STRANGERS);
 }
 
 static void bury_one(PeerMesh *m, Link *link) {
@@ -124,6 +136,8 @@ static int on_work(sd_event_source *source, void *userdata) {
 static void set_defaults(PeerMeshOptions *o) {
         o->version_min = o->version_min ?: FRAME_VERSION;
         o->version_max = o->version_max ?: FRAME_VERSION;
+        o->patience_usec = o->patience_usec ?: 3000000;
+        o->alive_usec = o->alive_usec ?: 50000;
         o->hold_usec = o->hold_usec ?: 300000;
         o->clone_ban_usec = o->clone_ban_usec ?: 10000000;
         o->malformed_ban_usec = o->malformed_ban_usec ?: 1000000;
@@ -205,8 +219,16 @@ static bool on_known(void *userdata, const NetAddress *from) {
         return peer_directory_has_host(m->directory, from);
 }
 
+/* Once a minute for each host: see alarm_is_news(). */
+static void on_crowded(void *userdata, const NetAddress *from) {
+        g_autofree char *place = net_address_to_string(from);
+
+        *strrchr(place, ':') = '\0';
+        mesh_alarm_stranger(userdata, "So many connections from %s that do not say who they are: the oldest make room", place);
+}
+
 int peer_mesh_listen(PeerMesh *m, const NetAddress *address) {
-        const NetListenerHandler handler = { on_accepted, on_known, m };
+        const NetListenerHandler handler = { on_accepted, on_known, on_crowded, m };
         NetListener *l = NULL;
         int r;
 

@@ -4,8 +4,9 @@
 /*
  * Mesh
  *
- * The connections between members: one for each pair, dialled by the one with the higher sid.  That is a rule and no matter
- * of who comes first, so no tie is ever to be broken; the lower one waits.
+ * The connections between members: one for each pair, dialled by the one with the higher sid; the lower one waits.  If nothing
+ * comes for some seconds it dials, too: the address that the other knows may be an old one.  Where both dial, the attempt of the
+ * higher one wins.
  *
  * A connection is up once both sides agree: TLS with a key that the directory knows, then the dialler's hello, the other's
  * hello in answer if it has no objection, and an empty hello of the dialler that says the same.  Whoever objects says why in a
@@ -47,6 +48,8 @@ typedef struct PeerMeshListener {
         void (*down)(void *userdata, uint64_t conn, uint32_t sid, const char *reason);
         /* The message is valid during the call; references to its GBytes may be taken. */
         void (*message)(void *userdata, uint64_t conn, uint32_t sid, const PeerMessage *message);
+        /* Bytes of a message came in that is not whole yet; said now and then while it lasts.  May be NULL. */
+        void (*alive)(void *userdata, uint64_t conn, uint32_t sid);
         /* For the journal; `priority` as in syslog(3).  Repeated ones are left out. */
         void (*alarm)(void *userdata, int priority, const char *text);
         /* Answer with peer_join_answer(), now or later.  NULL: nobody joins here. */
@@ -62,6 +65,8 @@ typedef struct PeerMeshOptions {
         const char *name;                               /* borrowed while peer_mesh_new() runs */
         uint32_t feature_level;                         /* what this program can do */
         uint32_t version_min, version_max;              /* 0: FRAME_VERSION */
+        uint64_t patience_usec;                         /* 0: 3 s without a connection: the lower one dials, too */
+        uint64_t alive_usec;                            /* 0: 50 ms: alive() not more often than that */
         uint64_t hold_usec;                             /* 0: 300 ms: how long a second one of the same disk waits */
         uint64_t clone_ban_usec;                        /* 0: 10 s */
         uint64_t malformed_ban_usec;                    /* 0: 1 s; doubled each time up to 60 times as long */

@@ -84,12 +84,19 @@ bool peer_is_banned(const Peer *p) {
         return p->banned_until_usec > mesh_now(p->mesh);
 }
 
+/* Each waits to be dialled by those above it; but they may know an address that is not its any more. */
+static bool waits_to_be_dialled(const Peer *p) {
+        return p->sid > p->mesh->options.sid;
+}
+
 void peer_dial_soon(Peer *p, uint64_t delay_usec) {
         uint64_t now = mesh_now(p->mesh);
 
-        /* The higher one dials. */
-        if (p->sid >= p->mesh->options.sid || p->link || p->attempt || !p->redial)
+        if (p->link || p->attempt || !p->redial)
                 return;
+
+        if (waits_to_be_dialled(p) && now - p->since_usec < p->mesh->options.patience_usec)
+                delay_usec = MAX(delay_usec, p->since_usec + p->mesh->options.patience_usec - now);
 
         if (p->banned_until_usec > now)
                 delay_usec = MAX(delay_usec, p->banned_until_usec - now);
@@ -112,6 +119,8 @@ static void dial_after_failure(Peer *p) {
         uint64_t usec = MIN(BACKOFF_USEC_MIN << MIN(p->failures, BACKOFF_DOUBLINGS_MAX), BACKOFF_USEC_MAX);
 
         p->failures++;
+        if (waits_to_be_dialled(p))
+                usec = p->mesh->options.patience_usec;
         peer_dial_soon(p, with_jitter(p, usec));
 }
 
@@ -123,7 +132,8 @@ static int on_redial(sd_event_source *source, uint64_t usec, void *userdata) {
         if (p->link || p->attempt)
                 return 0;
         if (!e) {                       /* a change of the directory makes it be dialled */
-                note_error(p, "it has no address, or one that is not a literal");
+                if (!waits_to_be_dialled(p))
+                        note_error(p, "it has no address, or one that is not a literal");
                 return 0;
         }
 

@@ -35,6 +35,24 @@ static void refuse(Link *link, const char *format, ...) {
         answer(link, &(const JoinAnswer) { .text = text });
 }
 
+/* It may be a member that this one has not heard of, or one that was removed.  Who says hello as members do is told. */
+static void on_no_join(Link *link, const uint8_t *header) {
+        g_autofree char *address = link_place(link), *pin = pin_to_string(link->pin);
+        uint32_t body;
+        uint8_t type;
+
+        mesh_alarm_stranger(link->mesh, "A connection from %s shows a key of no member %s: refused", address, pin);
+        if (frame_decode_header(header, &body, &type) && type == FRAME_TYPE_HELLO) {
+                g_autofree char *text = g_strdup_printf("key %s is of no member of this ensemble: this host was removed from it, or "
+                                                        "its key was replaced; with a token it can join anew", pin);
+                const PeerMessage leave = { .is_zab = true, .zab = { .type = ZAB_MESSAGE_LEAVE, .text = text } };
+
+                frame_encode(&link->mesh->scratch, &leave);
+                (void) link_write(link);
+        }
+        link_close(link, false, "its key is of no member, and it does not ask to join");
+}
+
 static void on_join(Link *link, JoinRequest *r) {
         g_autofree char *from = net_address_to_string(&link->address);
         PeerMesh *m = link->mesh;
@@ -61,6 +79,7 @@ static void on_join(Link *link, JoinRequest *r) {
                 return;
         }
 
+        net_admission_stays(link->admission);
         link->join = g_new(PeerJoin, 1);
         link->join->link = link;
         link->state = LINK_ASKED;
@@ -104,11 +123,7 @@ ssize_t stranger_on_bytes(Link *link, const uint8_t *data, size_t size) {
         if (size < FRAME_HEADER_BYTES)
                 return 0;
         if (!join_decode_header(data, false, &body, &type)) {
-                g_autofree char *address = link_place(link), *pin = pin_to_string(link->pin);
-
-                /* It may be a member that this one has not heard of, or one that was removed. */
-                mesh_alarm(link->mesh, LOG_WARNING, "A connection from %s shows a key of no member %s: refused", address, pin);
-                link_close(link, false, "its key is of no member, and it does not ask to join");
+                on_no_join(link, data);
                 return 0;
         }
         if (size - FRAME_HEADER_BYTES < body)

@@ -50,7 +50,7 @@ static bool check_ensemble(Link *link, const FrameHello *h) {
         return true;
 }
 
-/* The three that make a member: sid, disk and key.  And the one who dials is the higher of two. */
+/* The three that make a member: sid, disk and key. */
 static const PeerDirectoryEntry *check_member(Link *link, const FrameHello *h) {
         const PeerDirectory *d = link->mesh->directory;
         const PeerDirectoryEntry *e = peer_directory_match(d, h->sid, &h->disk_id, link->pin);
@@ -67,13 +67,22 @@ static const PeerDirectoryEntry *check_member(Link *link, const FrameHello *h) {
                         link_refuse(link, "it says it is member %u with disk %s, but key %s is nobody's", h->sid, claimed, pin);
                 return NULL;
         }
-        if (link->server ? h->sid <= link->mesh->options.sid : h->sid != link->sid) {
-                link_refuse(link, link->server ? "member %u dialled member %u, but the higher one dials"
+        if (link->server ? h->sid == link->mesh->options.sid : h->sid != link->sid) {
+                link_refuse(link, link->server ? "member %u dialled itself as member %u"
                                                : "member %u answered at the address of member %u",
                             h->sid, link->server ? link->mesh->options.sid : link->sid);
                 return NULL;
         }
         return e;
+}
+
+/* Now or later: has the earlier one given a sign of life by then? */
+static void watch_earlier(Peer *p) {
+        NetStreamStatistics s;
+
+        net_stream_get_statistics(p->link->stream, &s);
+        p->held_bytes = s.bytes_in;
+        link_set_timer(p->held, p->mesh->options.hold_usec);
 }
 
 /* From here on it counts; it is up when the dialler agrees. */
@@ -83,6 +92,10 @@ static void accept_link(Link *link) {
         if (p->held == link)
                 p->held = NULL;
         p->link = link;
+        if (p->attempt)
+                link_close(p->attempt, true, "the other side's own attempt was first");
+        if (p->held)
+                watch_earlier(p);
         link->state = LINK_AGREE;
         link_set_timer(link, link->mesh->options.hello_usec);
         link_send_hello(link);
@@ -118,7 +131,6 @@ static void replace(Link *link, const char *reason) {
 /* While another one of the same disk is still there: it waits, silent, for a sign of life of the earlier one. */
 static void hold(Link *link) {
         Peer *p = link->peer;
-        NetStreamStatistics s;
 
         if (p->displaced_usec != 0 && same_id(&p->displaced, &link->incarnation) &&
             mesh_now(link->mesh) - p->displaced_usec < DISPLACED_USEC) {
@@ -133,11 +145,9 @@ static void hold(Link *link) {
                 link_close(p->held, false, "replaced by a newer connection");
         }
 
-        net_stream_get_statistics(p->link->stream, &s);
         p->held = link;
-        p->held_bytes = s.bytes_in;
         link->state = LINK_HELD;
-        link_set_timer(link, link->mesh->options.hold_usec);
+        watch_earlier(p);
 }
 
 void welcome_on_hold_over(Link *link) {
@@ -159,10 +169,24 @@ void welcome_on_hold_over(Link *link) {
         replace(link, "replaced by a newer run of the same member");
 }
 
+/* Both have dialled.  The higher one's attempt wins, if it is known by now that it has reached the other: then that one may have
+ * accepted it already.  Elsewise it hangs at an address that is wrong, perhaps. */
+static bool crosses(const Link *link) {
+        const Peer *p = link->peer;
+
+        if (p->sid > link->mesh->options.sid)
+                return false;
+        if (p->link)
+                return !p->link->server && same_id(&p->link->incarnation, &link->incarnation);
+        return p->attempt && p->attempt->state != LINK_HANDSHAKE;
+}
+
 static void admit(Link *link, const PeerDirectoryEntry *e) {
         Peer *p = link->peer;
 
-        if (!p->link)
+        if (crosses(link))
+                link_close(link, true, "this side's own attempt was first");
+        else if (!p->link)
                 accept_link(link);
         else if (!same_id(&p->link->disk_id, &link->disk_id)) {
                 if (e->pending)

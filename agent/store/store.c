@@ -16,6 +16,7 @@
 #include "agent/store/format/record.h"
 #include "agent/store/reader-thread.h"
 #include "agent/store/writer.h"
+#include "agent/zab/zab.h"
 
 #define SEGMENT_BYTES_DEFAULT (UINT64_C(64) << 20)
 #define SEGMENT_BYTES_MIN ((UINT64_C(4) << 20) + SEGMENT_HEADER_BYTES + RECORD_BYTES_MAX)
@@ -118,10 +119,7 @@ static int open_meta(Store *s) {
 
         take_meta(s);
         s->report.state = STORE_MEMBER;
-        if (s->report.meta.membership == ZAB_MEMBERSHIP_DAMAGED)
-                report_damage(s, g_strdup_printf("%s: this member is marked as damaged: " DAMAGE_ADVICE,
-                                                 s->directory.path));
-        return 0;
+        return 0;                       /* 2.12: also one that is marked as damaged: it has no vote until others have mended it */
 }
 
 static int open_all(Store *s, const StoreOptions *options, const StoreIo *io) {
@@ -312,7 +310,19 @@ const StoreReport *store_get_report(const Store *s) {
  */
 
 /* The position to go on from: the checkpoint's, or the beginning of a log that is all there.  -ENODATA if neither. */
-static int find_base(Store *s, ZabPosition *ret, uint64_t *ret_generation, char **ret_error) {
+static void note_voters(unsigned *voters, ZabConfig *config) {
+        if (config)
+                *voters = MAX(*voters, zab_config_voters(config));
+        zab_config_unref(config);
+}
+
+static int on_kept_entry(void *userdata, const ZabEntry *entry) {
+        if (entry->type == ZAB_ENTRY_CONFIG)
+                note_voters(userdata, zab_config_decode(entry->payload, entry->zxid));
+        return 0;
+}
+
+static int find_base(Store *s, ZabPosition *ret, uint64_t *ret_generation, unsigned *voters, char **ret_error) {
         uint64_t generation = s->report.meta.checkpoint_generation;
         g_auto(CheckpointPosition) position = { 0 };
         const char *why;
@@ -327,6 +337,7 @@ static int find_base(Store *s, ZabPosition *ret, uint64_t *ret_generation, char 
         if (r >= 0) {
                 *ret = position.position;
                 *ret_generation = generation;
+                note_voters(voters, position.config ? zab_checkpoint_config_decode(position.config) : NULL);
                 return 0;
         }
         if (r != -EUCLEAN) {
@@ -343,12 +354,15 @@ static int find_base(Store *s, ZabPosition *ret, uint64_t *ret_generation, char 
         return 0;
 }
 
-/* Both slots say the same afterwards; the one in use before would bring the damage back. */
-static int write_accepted_meta(Store *s, uint64_t generation) {
+/* Both slots say the same afterwards; the one in use before would bring the damage back.  Where there are others, they have what
+ * was lost, and it has no vote until it has it, too (2.12): together with others that lack it, it would take it back.  What will be appended in the place of
+ * what is lost is not committed because that was. */
+static int write_accepted_meta(Store *s, uint64_t generation, bool alone) {
         ZabMeta m = s->report.meta;
 
-        m.membership = ZAB_MEMBERSHIP_MEMBER;
+        m.membership = alone ? ZAB_MEMBERSHIP_MEMBER : ZAB_MEMBERSHIP_DAMAGED;
         m.durable_floor = s->log.durable;
+        m.commit_floor = MIN(m.commit_floor, s->log.last.index);
         m.checkpoint_generation = generation;
         for (unsigned i = 0; i < 2; i++) {
                 int r = meta_file_write(&s->meta, &m, log_newest(&s->log));
@@ -364,6 +378,7 @@ int store_accept_loss(Store *s, uint64_t *ret_lost_from, char **ret_error) {
         uint64_t generation, old = s->report.meta.checkpoint_generation;
         RecoverOptions options;
         RecoverResult found;
+        unsigned voters = 0;            /* of the largest configuration that is left */
         ZabPosition base;
         int r;
 
@@ -375,18 +390,18 @@ int store_accept_loss(Store *s, uint64_t *ret_lost_from, char **ret_error) {
                 *ret_error = g_strdup(s->report.text);
                 return -ENODATA;
         }
-        r = find_base(s, &base, &generation, ret_error);
+        r = find_base(s, &base, &generation, &voters, ret_error);
         if (r < 0)
                 return r;
 
         options = recover_options(s, &base);
-        r = log_recover(&s->log, &options, NULL, NULL, &found);
+        r = log_recover(&s->log, &options, on_kept_entry, &voters, &found);
         if (r >= 0 && found.verdict == RECOVER_NEWER)
                 r = refuse_newer(s, &found);
         if (r >= 0)
                 r = log_settle(&s->log, &found);
         if (r >= 0)
-                r = write_accepted_meta(s, generation);
+                r = write_accepted_meta(s, generation, voters == 1);
         if (r >= 0 && generation != old)
                 r = checkpoint_remove(&s->directory, old);
         log_close(&s->log);

@@ -113,8 +113,8 @@ int store_replay(Store *s, int (*each)(void *userdata, const ZabEntry *entry), v
 const StoreReport *store_get_report(const Store *s);
 
 /* DAMAGED only, before store_start(): accepts the loss (the log is cut at the damage; a damaged checkpoint is
- * dropped only if the log still reaches back to index 1) and makes the member MEMBER again.  For `convened
- * --accept-loss`. *ret_lost_from: the first index that may be lost.  Then load and replay (again), from the
+ * dropped only if the log still reaches back to index 1).  The only voter is MEMBER again; where there are, or may be, others the
+ * member is marked DAMAGED and waits for them (2.12).  For `convened --accept-loss`. *ret_lost_from: the first index that may be lost.  Then load and replay (again), from the
  * beginning.  -ENODATA, with *ret_error, if META is lost or neither checkpoint nor log reaches back to the first
  * entry. */
 int store_accept_loss(Store *s, uint64_t *ret_lost_from, char **ret_error);

@@ -31,13 +31,13 @@ static const struct {
         [ZAB_MESSAGE_SNAP_END] = { true, FIELD_INDEX | FIELD_DIGEST },
         [ZAB_MESSAGE_ENTRIES] = { true, FIELD_COMMIT | FIELD_ENTRIES },
         [ZAB_MESSAGE_NEWLEADER] = { true, FIELD_POSITION | FIELD_CONFIG },
-        [ZAB_MESSAGE_ACK_NEWLEADER] = { true, FIELD_INDEX },
+        [ZAB_MESSAGE_ACK_NEWLEADER] = { true, FIELD_INDEX | FIELD_FLAG },
         [ZAB_MESSAGE_UPTODATE] = { true, FIELD_COMMIT },
         [ZAB_MESSAGE_PROGRESS] = { true, FIELD_INDEX | FIELD_FLAG },
         [ZAB_MESSAGE_ACK] = { true, FIELD_INDEX },
         [ZAB_MESSAGE_COMMIT] = { true, FIELD_COMMIT },
         [ZAB_MESSAGE_PING] = { true, FIELD_INDEX | FIELD_COMMIT | FIELD_TIME },
-        [ZAB_MESSAGE_PONG] = { true, FIELD_INDEX | FIELD_TIME },
+        [ZAB_MESSAGE_PONG] = { true, FIELD_INDEX | FIELD_TIME | FIELD_FLAG },
         [ZAB_MESSAGE_READ_REQUEST] = { true, FIELD_INDEX },
         [ZAB_MESSAGE_READ_OK] = { true, FIELD_INDEX | FIELD_COMMIT },
         [ZAB_MESSAGE_TIMEOUT_NOW] = { true, 0 },
@@ -50,6 +50,8 @@ static const struct {
         [MEMBER_MESSAGE_UNKEEP] = { true, FIELD_SESSIONS },
         [MEMBER_MESSAGE_TOUCH] = { true, FIELD_SESSIONS },
         [MEMBER_MESSAGE_DIGEST] = { true, FIELD_INDEX | FIELD_DIGEST },
+        [MEMBER_MESSAGE_DIGEST_IS] = { true, FIELD_INDEX | FIELD_DIGEST },
+        [MEMBER_MESSAGE_DIVERGED] = { true, FIELD_INDEX },
 };
 
 static bool type_exists(uint8_t type) {

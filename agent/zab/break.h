@@ -28,7 +28,7 @@ typedef enum ZabBreak {
         ZAB_BREAK_APPLY_BEFORE_DURABLE,         /* APPLY of what is only committed (P17) */
 
         /* 2.15 */
-        ZAB_BREAK_READ_TOO_NEW,                 /* read on a new leader before NEWLEADER has its quorum (P27) */
+        ZAB_BREAK_READ_APPLIED,                 /* read index of what the leader has applied, not of what is committed (P27) */
         ZAB_BREAK_NO_NEWLEADER,                 /* broadcast without a NEWLEADER round */
         ZAB_BREAK_READ_LEASE,                   /* read without a quorum round (P29) */
         ZAB_BREAK_ELECT_APPLIED,                /* election by applied instead of logged position (P9) */
@@ -40,7 +40,7 @@ typedef enum ZabBreak {
         ZAB_BREAK_NEW_QUORUM,                   /* ... by the new one alone */
         ZAB_BREAK_VOTE_ZXID_ONLY,               /* vote compares the last zxid only (P22) */
         ZAB_BREAK_META_OF_EARLIER_SESSION,      /* a META completion of an earlier session counts (d, P10) */
-        ZAB_BREAK_NO_CONFIG_TAUGHT,             /* DIFF from genesis without the configuration (e) */
+        ZAB_BREAK_NO_CONFIG_TAUGHT,             /* neither a hello, NEWLEADER nor SNAP brings the configuration (e) */
         ZAB_BREAK_STALE_COMPLETION,             /* a completion from before a truncation counts (P10) */
 
         /* further ones of 2.15 and 2.16 */
@@ -52,6 +52,8 @@ typedef enum ZabBreak {
         ZAB_BREAK_READ_OLD_ROUND,               /* a read confirmed by a round that began before it (P28) */
         ZAB_BREAK_ECHO_UNCONFIRMED,             /* a follower's time echoed without a quorum (DESIGN 2.8) */
         ZAB_BREAK_COMMIT_UNMATCHED,             /* COMMIT applied to entries that may not be the leader's (P6) */
+        ZAB_BREAK_WAIVED_VOTES,                 /* who follows by the waiver is made a voter of that epoch (2.8) */
+        ZAB_BREAK_SETTLED_EARLY,                /* a removal reported before a quorum's META knows it: liveness (2.13.6) */
         _ZAB_BREAK_MAX,
 } ZabBreak;
 

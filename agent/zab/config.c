@@ -13,6 +13,7 @@
 #include "agent/base/writer.h"
 
 #define CONFIG_FORMAT 1
+#define CONFIG_FORMAT_LEVEL 2
 
 /* sid, disk id, role, two empty strings, an empty pin */
 #define MEMBER_BYTES_MIN (4 + sizeof(Id128) + 1 + 5 + 5 + 4)
@@ -54,11 +55,18 @@ static void member_encode(const ZabConfigMember *m, Writer *w) {
 }
 
 GBytes *zab_config_encode(const ZabConfigMember *members, unsigned members_count) {
+        return zab_config_encode_at(members, members_count, 1);
+}
+
+GBytes *zab_config_encode_at(const ZabConfigMember *members, unsigned members_count, uint32_t feature_level) {
         g_auto(Writer) w = WRITER_INIT;
 
         assert(members_are_valid(members, members_count));
+        assert(feature_level >= 1);
 
-        writer_u8(&w, CONFIG_FORMAT);
+        writer_u8(&w, feature_level > 1 ? CONFIG_FORMAT_LEVEL : CONFIG_FORMAT);
+        if (feature_level > 1)
+                writer_u32(&w, feature_level);
         writer_u32(&w, members_count);
         for (unsigned i = 0; i < members_count; i++)
                 member_encode(&members[i], &w);
@@ -85,15 +93,21 @@ ZabConfig *zab_config_decode(GBytes *bytes, Zxid version) {
         g_autofree ZabConfigMember *members = NULL;
         size_t size;
         const uint8_t *data = g_bytes_get_data(bytes, &size);
-        uint32_t count;
+        uint32_t count, feature_level = 1;
         ZabConfig *c;
+        uint8_t format;
         Reader r;
 
         if (size == 0)          /* then there may be no data either */
                 return NULL;
 
         r = READER_INIT(data, size);
-        if (reader_u8(&r) != CONFIG_FORMAT)
+        format = reader_u8(&r);
+        if (format == CONFIG_FORMAT_LEVEL) {
+                feature_level = reader_u32(&r);
+                if (feature_level < 2)
+                        return NULL;
+        } else if (format != CONFIG_FORMAT)
                 return NULL;
 
         count = reader_count(&r, ZAB_CONFIG_MEMBERS_MAX, MEMBER_BYTES_MIN);
@@ -111,6 +125,7 @@ ZabConfig *zab_config_decode(GBytes *bytes, Zxid version) {
                 .bytes = g_bytes_ref(bytes),
                 .members = g_steal_pointer(&members),
                 .members_count = count,
+                .feature_level = feature_level,
         };
         return c;
 }

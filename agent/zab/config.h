@@ -7,7 +7,7 @@
  * Who belongs to the ensemble.  It is the payload of CONFIG entries; the first entry of every history is one
  * (protocol 2.0.6, 2.2).
  *
- * Bytes: u8 format (1)  u32 members, then per member: u32 sid, 16 bytes disk id, u8 role, string name, string
+ * Bytes: u8 format (1; 2: with a feature level above 1)  in format 2 u32 feature level  u32 members, then per member: u32 sid, 16 bytes disk id, u8 role, string name, string
  * address, blob key pin.
  */
 
@@ -43,12 +43,14 @@ typedef struct ZabConfig {
         GBytes *bytes;                  /* what `members` points into */
         ZabConfigMember *members;       /* ascending by sid */
         unsigned members_count;
+        uint32_t feature_level;         /* what every member must be able to do, from 1; it never falls */
 } ZabConfig;
 
 /* The members must be what zab_config_decode() accepts. */
-GBytes *zab_config_encode(const ZabConfigMember *members, unsigned members_count);
+GBytes *zab_config_encode(const ZabConfigMember *members, unsigned members_count);      /* at feature level 1 */
+GBytes *zab_config_encode_at(const ZabConfigMember *members, unsigned members_count, uint32_t feature_level);
 
-/* NULL on malformed bytes: unknown format, sids not ascending or out of 1..255, limits, names that are not UTF-8, no
+/* NULL on malformed bytes: unknown format, a level that has no need of its format, sids not ascending or out of 1..255, limits, names that are not UTF-8, no
  * voter (nobody could ever change it), trailing bytes. */
 ZabConfig *zab_config_decode(GBytes *bytes, Zxid version);
 ZabConfig *zab_config_ref(ZabConfig *c);

@@ -15,6 +15,7 @@
 #include <assert.h>
 
 #define FAILURES_MAX 3                  /* the wait for votes doubles this often at most */
+#define EPOCH_JUMP_MAX (UINT32_C(1) << 20)      /* elections do not lead so far away from what a member has seen, and epochs run out */
 
 /* [T_min, 2 T_min] (2.7) */
 void elect_restart_timer(Zab *z) {
@@ -195,7 +196,7 @@ static bool is_transfer(const Zab *z, const Peer *p, const ZabVote *v) {
         if (zab_leads(z))
                 return v->transfer_epoch == z->epoch && z->transfer.told && z->transfer.sid == p->sid;
 
-        return zab_follows(z) && v->transfer_epoch == z->follow.epoch;
+        return zab_follows(z) && v->transfer_epoch == z->follow.epoch && voter_in_force(z, p->sid, &p->disk_id);
 }
 
 /* 2.12: blank, joining and damaged members have no vote. */
@@ -265,6 +266,9 @@ static void send_vote(Zab *z) {
 static void on_response(Zab *z, Peer *p, const ZabMessage *m) {
         bool pre = m->type == ZAB_MESSAGE_PREVOTE_RESPONSE;
 
+        if (!voter_in_force(z, p->sid, &p->disk_id))
+                return;                 /* its answer counts for nothing, and nor does what it says it has promised */
+
         z->highest_epoch = MAX(z->highest_epoch, m->vote.accepted_epoch);
         if (z->role != (pre ? ZAB_ROLE_PRECANDIDATE : ZAB_ROLE_CANDIDATE) || m->epoch != z->campaign_epoch)
                 return;
@@ -278,13 +282,23 @@ static void on_response(Zab *z, Peer *p, const ZabMessage *m) {
         }
 }
 
+/* Whoever joins may be any number of epochs behind. */
+bool elect_leaps(const Zab *z, uint32_t epoch) {
+        uint32_t seen = MAX(MAX(z->meta.accepted_epoch, z->highest_epoch), z->epoch);
+
+        return seen > 0 && epoch > seen && epoch - seen > EPOCH_JUMP_MAX;
+}
+
 void elect_on_message(Zab *z, Peer *p, const ZabMessage *m) {
-        if (m->epoch > ZXID_EPOCH_MAX || m->vote.accepted_epoch > ZXID_EPOCH_MAX) {
+        if (m->epoch > ZXID_EPOCH_MAX || m->vote.accepted_epoch > ZXID_EPOCH_MAX || elect_leaps(z, m->epoch) ||
+            elect_leaps(z, m->vote.accepted_epoch)) {
                 peer_close(z, p, "an election message with an impossible epoch");
                 return;
         }
 
-        gossip(z, &m->vote);
+        /* A candidate may be a voter by a configuration that is not known here.  All else is for voters to say. */
+        if (voter_in_force(z, p->sid, &p->disk_id))
+                gossip(z, &m->vote);
         switch (m->type) {
         case ZAB_MESSAGE_PREVOTE_REQUEST:
                 on_prevote_request(z, p, m);

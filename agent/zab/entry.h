@@ -60,7 +60,7 @@ typedef struct ZabMeta {
         uint32_t current_epoch;         /* history adopted; <= accepted_epoch */
         uint64_t checkpoint_generation; /* which checkpoint.<generation> is the valid one; 0: none yet */
         uint64_t durable_floor;         /* an index known durable when META was written */
-        uint64_t commit_floor;          /* an index known committed when META was written: the configurations up to it are in
-                                         * force no longer, but for the last of them */
+        uint64_t commit_floor;          /* an index known committed, and durable here, when META was written: the
+                                         * configurations up to it are in force no longer, but for the last of them */
         ZabMembership membership;
 } ZabMeta;

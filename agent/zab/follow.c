@@ -16,6 +16,10 @@
 #include <assert.h>
 #include <errno.h>
 
+/* 2.7 spreads followers over a whole T_min.  Two that lose their leader at once are a pre-vote of milliseconds apart; a quarter tells
+ * them apart as well, and a leader's silence costs that much less.  Whoever then fails is spread over all of it. */
+#define FIRST_SPREAD 4
+
 void follow_send(Zab *z, ZabMessage *m) {
         Peer *p = peer_by_conn(z, z->follow.conn);
 
@@ -50,15 +54,39 @@ static void heard(Zab *z) {
         z->election_at_usec = z->now_usec + z->follow.timeout_usec;
 }
 
+/* A large message of the leader is on its way, and its PINGs wait behind it.  So that the leader hears this member meanwhile, it
+ * says again what it has said; a PONG would be a promise (2.10). */
+void follow_on_alive(Zab *z) {
+        const FollowSession *f = &z->follow;
+
+        heard(z);
+        if (f->acked)
+                follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_ACK, .index = f->ack_sent });
+        else if (z->snap == SNAP_RECEIVING)
+                follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_PROGRESS, .flag = true, .index = z->snap_chunks });
+        else if (z->role == ZAB_ROLE_FOLLOWER_SYNC && z->snap == SNAP_NONE)
+                follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_PROGRESS, .index = f->progress_sent });
+}
+
 static bool is_voter_of(const Zab *z, GBytes *config) {
         g_autoptr(ZabConfig) c = config ? zab_checkpoint_config_decode(config) : NULL;
 
         return c && zab_config_has_voter(c, z->options.sid, &z->options.disk_id);
 }
 
+/* 2.13.7: a leader that knows less than this, or in whose time less could be committed, has been deposed, and what it sends need
+ * not be of the committed history. */
+static bool is_deposed(const Zab *z, const ZabMessage *m) {
+        g_autoptr(ZabConfig) c = m->hello.config ? zab_checkpoint_config_decode(m->hello.config) : NULL;
+
+        return (z->config && (!c || c->version < z->config->version)) ||
+                zxid_epoch(epochs_zxid_at(&z->epochs, z->commit)) > m->epoch;
+}
+
 /* 2.8: a removed member with a later promise could never come back otherwise; its acknowledgements are never counted. */
 static bool may_join_as_learner(const Zab *z, const ZabMessage *m) {
         return !ZAB_BREAK(NO_WAIVER) && m->hello.established && z->meta.current_epoch <= m->epoch &&
+                !is_deposed(z, m) &&
                 !is_voter_of(z, m->hello.config) && !is_voter_of(z, m->hello.pending_config);
 }
 
@@ -87,7 +115,8 @@ static void begin(Zab *z, Peer *p, const ZabMessage *m) {
                 .session = m->session,
                 .epoch = m->epoch,
                 .sid = p->sid,
-                .timeout_usec = t + prng_below(&z->prng, t),
+                .listens = m->epoch < z->meta.accepted_epoch,
+                .timeout_usec = t + prng_below(&z->prng, t / FIRST_SPREAD + 1),
                 .reads = reads,
         };
         heard(z);
@@ -100,7 +129,7 @@ static void begin(Zab *z, Peer *p, const ZabMessage *m) {
 }
 
 void follow_on_hello(Zab *z, Peer *p, const ZabMessage *m) {
-        if (m->epoch == 0 || m->epoch > ZXID_EPOCH_MAX) {
+        if (m->epoch == 0 || m->epoch > ZXID_EPOCH_MAX || elect_leaps(z, m->epoch)) {
                 peer_close(z, p, "a leader of an impossible epoch");
                 return;
         }
@@ -157,7 +186,7 @@ static bool history_is_durable(const Zab *z) {
 /* 2.8, NEWLEADER: durable up to the mark, then META, then the acknowledgement; each a condition, not a consequence. */
 static void acknowledge(Zab *z) {
         FollowSession *f = &z->follow;
-        ZabMessage m = { .type = ZAB_MESSAGE_ACK_NEWLEADER, .index = f->mark };
+        ZabMessage m = { .type = ZAB_MESSAGE_ACK_NEWLEADER, .index = f->mark, .flag = f->listens };
 
         if (!f->newleader || f->acked || !history_is_durable(z))
                 return;
@@ -198,18 +227,6 @@ static void report_durable(Zab *z) {
         }
 }
 
-void follow_advance(Zab *z) {
-        if (z->role == ZAB_ROLE_FOLLOWER_HELLO &&
-            (z->meta_durable.accepted_epoch >= z->follow.epoch || ZAB_BREAK(SYNC_EARLY)) &&
-            z->snap == SNAP_NONE && z->meta.membership == z->meta_durable.membership)
-                request_sync(z);
-
-        if (z->role == ZAB_ROLE_FOLLOWER_SYNC)
-                acknowledge(z);
-        if (z->role == ZAB_ROLE_FOLLOWER_SYNC || z->role == ZAB_ROLE_FOLLOWER)
-                report_durable(z);
-}
-
 /* The leader's commit index says nothing about entries that are not known to be the leader's. */
 static void note_commit(Zab *z, uint64_t index) {
         log_commit(z, MIN(index, ZAB_BREAK(COMMIT_UNMATCHED) ? z->last.index : z->follow.matched));
@@ -224,7 +241,7 @@ static void on_trunc(Zab *z, const ZabPosition *k) {
                 return;
         }
 
-        if (k->index < z->applied.index) {
+        if (k->index < (z->snap_only ? z->applied.index : MAX(z->applied.index, z->commit))) {
                 stop(z, "the leader's history lacks an entry that was committed here");         /* I13 */
                 return;
         }
@@ -307,10 +324,65 @@ static void on_uptodate(Zab *z, const ZabMessage *m) {
         set_role(z, ZAB_ROLE_FOLLOWER, "up to date with the leader");
 }
 
+/* Knows what was committed when this PING was sent, and its META knows the configurations among that. */
+static bool is_settled(const Zab *z, uint64_t commit) {
+        return z->follow.acked && z->commit >= commit && meta_has_floor(z);
+}
+
+static void pong(Zab *z, uint64_t round, bool settled) {
+        ZabMessage m = { .type = ZAB_MESSAGE_PONG, .index = round, .time_usec = z->now_usec };
+
+        m.flag = settled || ZAB_BREAK(SETTLED_EARLY);
+        follow_send(z, &m);
+}
+
+/* A heartbeat waits for no disk; what only META allows to say is said afterwards. */
 static void on_ping(Zab *z, const ZabMessage *m) {
+        bool settled;
+
         note_commit(z, m->commit);
-        z->follow.confirmed_usec = MAX(z->follow.confirmed_usec, MIN(m->time_usec, z->now_usec));
-        follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_PONG, .index = m->index, .time_usec = z->now_usec });
+        if (z->follow.confirming_usec == 0) {           /* else a later one would put off an earlier one */
+                z->follow.confirming_usec = MIN(m->time_usec, z->now_usec);
+                z->follow.confirming_index = m->commit;
+        }
+        settled = is_settled(z, m->commit);
+        z->follow.owed_round = settled ? 0 : m->index;
+        z->follow.owed_commit = m->commit;
+        pong(z, m->index, settled);
+}
+
+void follow_confirm(Zab *z) {
+        FollowSession *f = &z->follow;
+
+        if (f->confirming_usec == 0 || z->applied.index < f->confirming_index)
+                return;
+
+        f->confirmed_usec = MAX(f->confirmed_usec, f->confirming_usec);
+        f->confirming_usec = 0;
+}
+
+static void pong_again(Zab *z) {
+        FollowSession *f = &z->follow;
+
+        if (f->owed_round == 0 || !is_settled(z, f->owed_commit))
+                return;
+
+        pong(z, f->owed_round, true);
+        f->owed_round = 0;
+}
+
+void follow_advance(Zab *z) {
+        if (z->role == ZAB_ROLE_FOLLOWER_HELLO &&
+            (z->meta_durable.accepted_epoch >= z->follow.epoch || ZAB_BREAK(SYNC_EARLY)) &&
+            z->snap == SNAP_NONE && z->meta.membership == z->meta_durable.membership)
+                request_sync(z);
+
+        if (z->role == ZAB_ROLE_FOLLOWER_SYNC)
+                acknowledge(z);
+        if (z->role == ZAB_ROLE_FOLLOWER_SYNC || z->role == ZAB_ROLE_FOLLOWER) {
+                report_durable(z);
+                pong_again(z);
+        }
 }
 
 int follow_read(Zab *z, uint64_t read_id) {

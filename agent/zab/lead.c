@@ -25,6 +25,7 @@ void lead_begin(Zab *z) {
         z->failures = 0;
         z->moved_usec = z->now_usec;
         z->heartbeat_at_usec = z->now_usec + z->options.heartbeat_usec;
+        z->commit_before = z->commit_lately = z->z0;
         z->transfer.sid = 0;
         reads_reset(z);
         set_role(z, ZAB_ROLE_LEADER_SYNC, "elected by a quorum");
@@ -32,7 +33,6 @@ void lead_begin(Zab *z) {
                 if ((p = z->peers[sid])) {
                         p->heard_usec = z->now_usec;
                         p->witnessed = 0;
-                        p->regressed = false;
                 }
         for (unsigned at = 0; (p = peer_next(z, &at));) {
                 stream_done(z, p);
@@ -68,7 +68,7 @@ void lead_on_peer_up(Zab *z, Peer *p) {
 /* NEWLEADER */
 
 static uint64_t adopted(const Zab *z, const Peer *p) {
-        return p ? (p->stream.newleader_acked && !p->regressed) || (ZAB_BREAK(COUNT_UNSYNCED) && p->stream.state == STREAM_ENTRIES)
+        return p ? p->stream.newleader_acked || (ZAB_BREAK(COUNT_UNSYNCED) && p->stream.state == STREAM_ENTRIES)
                  : z->self_newleader;
 }
 
@@ -117,7 +117,7 @@ uint64_t lead_acked(const Zab *z, const Peer *p) {
         if (ZAB_BREAK(COUNT_UNSYNCED) && p->stream.state == STREAM_ENTRIES)
                 return p->stream.progress;
 
-        return p->stream.newleader_acked && !p->regressed ? p->stream.acked : 0;
+        return p->stream.newleader_acked ? p->stream.acked : 0;
 }
 
 static void acknowledge(Peer *p, uint64_t index) {
@@ -125,15 +125,16 @@ static void acknowledge(Peer *p, uint64_t index) {
         p->witnessed = MAX(p->witnessed, p->stream.acked);
 }
 
-/* 2.12: what was acknowledged in an epoch is of its leader's history, which no follower cuts off in it. */
-bool lead_trusts(Zab *z, Peer *p, uint64_t last) {
-        if (p->regressed || last >= p->witnessed)
-                return !p->regressed;
-
-        p->regressed = true;
-        if (z->effects.disk_regressed)
+/* 2.12: what was acknowledged in an epoch is of its leader's history, which no follower cuts off in it; so a disk that comes
+ * back with less has lied.  What it had acknowledged ended with the session (2.9) and counts no more.  It counts again from its
+ * next ACK_NEWLEADER on, which says that it has this leader's whole history up to a mark behind all of that: the leader was
+ * elected with what the voter had when it voted, the promise (META) is not what was lost, and one that has found out itself
+ * (DAMAGED) votes for nobody before.  To leave it out for the rest of the epoch would make nothing safer, and cost the quorum
+ * when other voters are gone. */
+void lead_witness(Zab *z, Peer *p, uint64_t last) {
+        if (last < p->witnessed && z->effects.disk_regressed)
                 z->effects.disk_regressed(z->effects.userdata, p->sid, p->witnessed, last);
-        return false;
+        p->witnessed = MIN(p->witnessed, last);
 }
 
 /* The largest index up to which a quorum of each configuration in force for that entry has everything durable: for an entry
@@ -204,6 +205,8 @@ void lead_advance(Zab *z) {
         establish(z);
         advance_commit(z);
         tell_commit(z);
+        if (z->settle_round != 0 && z->reads->len > 0)
+                reads_check(z);
         transfer_when_removed(z);
 }
 
@@ -236,8 +239,8 @@ static void on_reject(Zab *z, Peer *p, const ZabMessage *m) {
                 return;
         }
 
-        z->highest_epoch = MAX(z->highest_epoch, m->index);
         if (m->index > z->epoch && voter_in_force(z, p->sid, &p->disk_id)) {
+                z->highest_epoch = MAX(z->highest_epoch, m->index);
                 lead_step_down(z, 0, "a voter has promised a later epoch");
                 elect_soon(z);
         }
@@ -252,6 +255,7 @@ static void on_ack_newleader(Zab *z, Peer *p, const ZabMessage *m) {
         }
 
         s->newleader_acked = true;
+        s->listens = m->flag;
         acknowledge(p, m->index);
         z->moved_usec = z->now_usec;
         stream_on_progress(z, p, m->index);
@@ -260,7 +264,7 @@ static void on_ack_newleader(Zab *z, Peer *p, const ZabMessage *m) {
 static void on_progress(Zab *z, Peer *p, const ZabMessage *m) {
         Stream *s = &p->stream;
 
-        z->moved_usec = z->now_usec;
+        z->moved_usec = s->moved_usec = z->now_usec;
         if (m->flag || s->state == STREAM_SNAP_INSTALLING)
                 snap_on_progress(z, p, m);
         else if (s->state == STREAM_ENTRIES && m->index >= s->cursor)
@@ -317,8 +321,9 @@ void lead_on_message(Zab *z, Peer *p, const ZabMessage *m) {
 
 /* Time */
 
+/* The one that leadership is handed to has no session meanwhile; the hand-over has a deadline of its own. */
 static uint64_t heard(const Zab *z, const Peer *p) {
-        return p ? p->heard_usec : z->now_usec;
+        return p && !(z->transfer.told && z->transfer.sid == p->sid) ? p->heard_usec : z->now_usec;
 }
 
 /* 2.8: judged by progress, never by how long it takes: with slow disks an absolute limit elects for ever. */
@@ -341,6 +346,8 @@ void lead_on_tick(Zab *z) {
                 return;
 
         z->heartbeat_at_usec = z->now_usec + z->options.heartbeat_usec;
+        z->commit_before = z->commit_lately;
+        z->commit_lately = z->commit;
         if (quorum_in_force(z, heard) + window < z->now_usec) {
                 lead_step_down(z, 0, "no quorum was heard within the election timeout");
                 return;

@@ -16,6 +16,8 @@
 #include <assert.h>
 #include <errno.h>
 
+#define APPLY_MAX 1024
+
 bool log_follows(const Zab *z, ZabPosition *position, const ZabEntry *e) {
         g_autoptr(ZabConfig) c = NULL;
 
@@ -111,7 +113,7 @@ void log_reset(Zab *z, const ZabPosition *position, ZabConfig *config) {
         config_truncate(z, 0);
         zab_config_unref(z->applied_config);
         z->applied_config = config ? zab_config_ref(config) : NULL;
-        if (config)
+        if (config && (z->role == ZAB_ROLE_STOPPED || !ZAB_BREAK(NO_CONFIG_TAUGHT)))
                 config_learn(z, config);
         z->applied = z->last = *position;
         z->commit = z->durable = z->checkpointed = position->index;
@@ -158,6 +160,8 @@ static void trim(Zab *z) {
         }
 }
 
+/* Few are due at a time but when a role begins, and then all of the log since the checkpoint may be: a step takes a bounded part of
+ * it, so that heartbeats pass between (zab_timeout_usec() asks for the next). */
 void log_apply(Zab *z) {
         uint64_t limit = MIN(z->commit, z->durable);
 
@@ -166,6 +170,7 @@ void log_apply(Zab *z) {
         if (ZAB_BREAK(APPLY_BEFORE_DURABLE))
                 limit = z->commit;
 
+        limit = MIN(limit, z->applied.index + APPLY_MAX);
         while (z->applied.index < limit) {
                 ZabEntry e = *tail_get(&z->tail, z->applied.index + 1);
 

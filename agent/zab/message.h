@@ -35,14 +35,15 @@ typedef enum ZabMessageType {
         ZAB_MESSAGE_SNAP_END = 11,              /* index: how many chunks; digest */
         ZAB_MESSAGE_ENTRIES = 12,               /* entries, commit */
         ZAB_MESSAGE_NEWLEADER = 13,             /* position; config as in SNAP_BEGIN */
-        ZAB_MESSAGE_ACK_NEWLEADER = 14,         /* index */
+        ZAB_MESSAGE_ACK_NEWLEADER = 14,         /* index; flag: the sender has promised a later epoch and only listens (2.8) */
         ZAB_MESSAGE_UPTODATE = 15,              /* commit */
         ZAB_MESSAGE_PROGRESS = 16,              /* index: entries (or, with `flag`, chunks) taken in; for flow control alone */
         ZAB_MESSAGE_ACK = 17,                   /* index: highest durable in this session */
         ZAB_MESSAGE_COMMIT = 18,                /* commit */
         ZAB_MESSAGE_PING = 19,                  /* index: round; commit; time_usec: see PONG */
         ZAB_MESSAGE_PONG = 20,                  /* index: round; time_usec: sender's clock, echoed by a later PING once a quorum
-                                                 * has confirmed the leader after it was received */
+                                                 * has confirmed the leader after it was received; flag: the sender's META
+                                                 * says which configurations were committed when that PING was sent */
         ZAB_MESSAGE_READ_REQUEST = 21,          /* index: read id */
         ZAB_MESSAGE_READ_OK = 22,               /* index: read id; commit: the index to have applied */
         ZAB_MESSAGE_TIMEOUT_NOW = 23,           /* leadership is handed over: campaign at once */

@@ -35,9 +35,21 @@ static uint64_t begin(Zab *z) {
         return z->meta_io_seq;
 }
 
+/* META is a queue of its own (2.5) and may overtake the log: it names no entry before that is durable here.  `durable` has gone
+ * down with a truncation that is under way, so what the disk may still hold instead is never named either. */
+static void raise_floor(Zab *z) {
+        if (z->floor > z->meta.commit_floor && z->floor <= z->durable)
+                z->meta.commit_floor = z->floor;
+}
+
+bool meta_has_floor(const Zab *z) {
+        return z->meta_durable.commit_floor >= z->floor;
+}
+
 void meta_sync(Zab *z) {
         uint64_t io_seq;
 
+        raise_floor(z);
         if (!meta_is_idle(z) || !differ(&z->meta, &z->meta_durable))
                 return;
 

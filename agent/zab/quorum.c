@@ -99,17 +99,18 @@ bool voter_in_force(const Zab *z, uint32_t sid, const Id128 *disk_id) {
 }
 
 /* META keeps what is known committed: a restart would else need a quorum of earlier configurations, too, whose members may be
- * gone by then. */
+ * gone by then.  Only of an entry that is itself known to be of the committed history; when it is durable: promise. */
 static void raise_floor(Zab *z, uint64_t index) {
-        z->meta.commit_floor = MAX(z->meta.commit_floor, index);
+        z->floor = MAX(z->floor, index);
 }
 
 /* 2.13.4: takes effect when it is in the log. */
 void config_push(Zab *z, uint64_t index, Zxid version, GBytes *bytes) {
         PendingConfig c = { .index = index };
 
+        /* The leader, whose log it comes from, has that later one committed in it. */
         if (z->config && version <= z->config->version) {
-                raise_floor(z, index);  /* the leader told us already that it, or a later one, is committed */
+                raise_floor(z, index);
                 return;
         }
 
@@ -187,8 +188,9 @@ void config_commit(Zab *z) {
                 retire_disks(z, pending(z, 0)->config);
                 zab_config_unref(z->config);
                 z->config = zab_config_ref(pending(z, 0)->config);
+                raise_floor(z, pending(z, 0)->index);
                 remove_pending(z, 0);
-                raise_floor(z, z->commit);
+                reads_unsettle(z);
                 notify(z);
         }
 }
@@ -201,7 +203,9 @@ void config_learn(Zab *z, ZabConfig *c) {
         zab_config_unref(z->config);
         z->config = zab_config_ref(c);
         while (z->pending_configs->len > 0 && pending(z, 0)->config->version <= c->version) {
-                raise_floor(z, pending(z, 0)->index);
+                /* An earlier one may be of a history that nobody committed, and that is about to be cut off. */
+                if (pending(z, 0)->config->version == c->version)
+                        raise_floor(z, pending(z, 0)->index);
                 remove_pending(z, 0);
         }
         notify(z);

@@ -108,6 +108,7 @@ void snap_on_installed(Zab *z) {
 void snap_open(Zab *z, Peer *p) {
         Stream *s = &p->stream;
 
+        stream_release(z, p);
         s->state = STREAM_SNAP_OPENING;
         s->request = ++z->requests;
         s->reading = true;
@@ -146,6 +147,8 @@ void snap_on_opened(Zab *z, Peer *p, const ZabInput *in) {
                 return;
         }
 
+        if (in->position.index > s->mark.index)
+                s->mark = z->last;      /* made since: NEWLEADER cannot stand behind less than what is sent */
         s->state = STREAM_SNAP;
         s->snapshot = in->position;
         s->moved_usec = z->now_usec;
@@ -173,7 +176,7 @@ void snap_on_chunk(Zab *z, Peer *p, const ZabInput *in) {
         m.digest = in->digest;
         stream_send(z, p, &m);
         s->state = STREAM_SNAP_INSTALLING;
-        z->effects.close_snapshot(z->effects.userdata, s->request);
+        s->held = s->request;
         s->request = 0;
 }
 

@@ -15,6 +15,13 @@
 
 #include <assert.h>
 
+/* 2.11: a follower that installs a snapshot takes its time, and then needs the log from there on. */
+void stream_release(Zab *z, Peer *p) {
+        if (p->stream.held != 0)
+                z->effects.close_snapshot(z->effects.userdata, p->stream.held);
+        p->stream.held = 0;
+}
+
 /* The session is over; nothing is read for it any more. */
 void stream_done(Zab *z, Peer *p) {
         Stream *s = &p->stream;
@@ -22,6 +29,7 @@ void stream_done(Zab *z, Peer *p) {
 
         if (s->request != 0 && s->state != STREAM_ENTRIES)
                 z->effects.close_snapshot(z->effects.userdata, s->request);
+        stream_release(z, p);
         marks_clear(&flight);
         *s = (Stream) { .flight = flight };
 }
@@ -87,7 +95,7 @@ void stream_on_sync_request(Zab *z, Peer *p, const ZabMessage *m) {
                 return;
         }
 
-        (void) lead_trusts(z, p, m->sync.last.index);   /* brought up to date all the same */
+        lead_witness(z, p, m->sync.last.index);
         s->mark = z->last;
         if (m->sync.snap_only || !epochs_common(&z->epochs, &m->sync, &k)) {
                 snap_open(z, p);
@@ -109,6 +117,7 @@ static void send_newleader(Zab *z, Peer *p) {
 
         p->stream.newleader_sent = true;
         stream_send(z, p, &m);
+        stream_release(z, p);
 }
 
 static void send_entries(Zab *z, Peer *p, const ZabEntry *entries, unsigned count) {

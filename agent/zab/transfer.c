@@ -22,7 +22,7 @@ bool transfer_stops_proposals(const Zab *z) {
 }
 
 static bool is_candidate(const Zab *z, const Peer *p) {
-        if (!p || p->conn == 0 || !p->stream.newleader_acked || p->regressed || !zab_config_has_voter(z->config, p->sid, &p->disk_id))
+        if (!p || p->conn == 0 || !p->stream.newleader_acked || !zab_config_has_voter(z->config, p->sid, &p->disk_id))
                 return false;
 
         for (guint i = 0; i < z->pending_configs->len; i++)
@@ -94,6 +94,7 @@ static void give_up(Zab *z) {
         /* 2.6: a new session needs a new connection. */
         if (z->transfer.told && p->conn != 0)
                 peer_close(z, p, "it did not take over");
+        p->heard_usec = z->now_usec;    /* it was not expected to say anything */
         z->transfer.sid = 0;
         z->effects.role_changed(z->effects.userdata, z->role, z->epoch, "nobody took over: this member leads on");
 }

@@ -39,6 +39,7 @@ typedef struct Stream {
         uint64_t cursor;                /* the next entry to send */
         ZabPosition mark;               /* the leader's last entry when the stream began: NEWLEADER stands behind it */
         bool newleader_sent, newleader_acked, uptodate_sent;
+        bool listens;                   /* it has promised a later epoch: no voter of any configuration of this one (2.8) */
         uint64_t acked;                 /* counted; 0 before newleader_acked (2.9) */
         uint64_t progress;              /* durable there: for flow control alone */
         uint64_t commit_sent;
@@ -48,10 +49,12 @@ typedef struct Stream {
 
         uint64_t request;               /* of the log or snapshot under way; 0: none */
         bool reading;                   /* its answer is awaited */
+        uint64_t held;                  /* the snapshot that was sent: while it is open, the log behind it stays; 0: none */
         ZabPosition snapshot;
         uint64_t chunks_sent, chunks_taken;
 
         uint64_t round;                 /* newest PING answered */
+        uint64_t settled_round;         /* the same, with a META that knows the committed configuration */
         uint64_t time_heard;            /* its clock, newest */
         uint64_t time_pending;          /* the same at the start of the round that is tracked */
         uint64_t time_confirmed;        /* the same, confirmed by a quorum since */
@@ -64,7 +67,6 @@ typedef struct Peer {
         uint64_t heard_usec;
         bool granted;                   /* its pre-vote or vote in the present campaign */
         uint64_t witnessed;             /* as leader: what this disk has acknowledged in this epoch, over all sessions */
-        bool regressed;                 /* ... and had not: it counts for nothing (2.12) */
         Stream stream;
 } Peer;
 
@@ -87,9 +89,12 @@ typedef struct FollowSession {
         uint64_t heard_usec, timeout_usec;
         uint64_t matched;               /* up to here the log is known to be the leader's */
         bool newleader, acked;          /* NEWLEADER was received, answered */
+        bool listens;                   /* by the waiver of 2.8 */
         uint64_t mark;                  /* its index */
         uint64_t progress_sent, ack_sent;
         uint64_t confirmed_usec;
+        uint64_t confirming_usec, confirming_index;     /* confirmed once that is applied; 0: none */
+        uint64_t owed_round, owed_commit;       /* a PING that is to be answered again with `flag`; 0: none */
         GArray *reads;                  /* uint64_t: ids asked for */
 } FollowSession;
 
@@ -132,9 +137,11 @@ struct Zab {
         /* configurations: as of `applied`; the last known committed; those after it in the log */
         ZabConfig *applied_config, *config;
         GArray *pending_configs;        /* PendingConfig, ascending */
+        uint64_t floor;                 /* the newest entry with a configuration that is known committed: META is to say so */
         GArray *retired;                /* Id128: disks that others replaced, as far as seen */
 
         Peer *peers[ZAB_CONFIG_MEMBERS_MAX + 1];        /* by sid; once seen, for good */
+        uint32_t peers_top;             /* the highest sid of them */
         unsigned peers_count;           /* connected */
 
         /* role and election */
@@ -164,14 +171,20 @@ struct Zab {
         uint64_t sessions;              /* given out */
         uint64_t requests;              /* given out */
         uint64_t heartbeat_at_usec;
+        uint64_t commit_before, commit_lately;  /* `commit` as of the last heartbeat but one, and the last */
         uint64_t moved_usec;            /* progress while in LEADER_SYNC */
         GArray *scratch;                /* ZabEntry: a batch */
 
         /* leader: reads and confirmation */
         GArray *reads;                  /* Read */
         uint64_t round, round_confirmed;
-        uint64_t tracked_round, tracked_usec;
+        struct {                        /* one heartbeat on its way to being confirmed (reads.c) */
+                bool active;
+                uint64_t round, usec;
+                uint64_t index;         /* of the last entry proposed before it */
+        } tracked, own;                 /* for the followers; and then for this member */
         uint64_t confirmed_usec;
+        uint64_t settle_round;          /* that shows the committed configuration to be settled (reads.c); 0: it is */
 
         /* leader: hand-over */
         struct {
@@ -203,6 +216,7 @@ Peer *peer_by_conn(const Zab *z, uint64_t conn);
 
 /* promise.c: META */
 bool meta_is_idle(const Zab *z);
+bool meta_has_floor(const Zab *z);                      /* durably: which configurations of the log are committed */
 void meta_sync(Zab *z);                                 /* writes what is wanted, if it differs and nothing is under way */
 uint64_t meta_install_begin(Zab *z);                    /* for snap_install(): the same slot; returns its io_seq */
 void meta_on_durable(Zab *z, uint64_t io_seq);
@@ -241,13 +255,16 @@ void elect_campaign(Zab *z, uint32_t transfer_epoch, const char *reason);
 void elect_advance(Zab *z);
 void elect_on_tick(Zab *z);
 void elect_on_peer_up(Zab *z, Peer *p);
+bool elect_leaps(const Zab *z, uint32_t epoch);                 /* further than elections can have led */
 void elect_on_message(Zab *z, Peer *p, const ZabMessage *m);
 
 /* follow.c */
 void follow_on_hello(Zab *z, Peer *p, const ZabMessage *m);
 void follow_on_message(Zab *z, Peer *p, const ZabMessage *m);
+void follow_on_alive(Zab *z);
 void follow_leave(Zab *z, bool close, const char *reason);      /* the caller sets the role */
 void follow_advance(Zab *z);
+void follow_confirm(Zab *z);                                    /* after something was applied */
 void follow_send(Zab *z, ZabMessage *m);                        /* fills in epoch and session */
 void follow_on_diverged(Zab *z);
 int follow_read(Zab *z, uint64_t read_id);
@@ -264,6 +281,7 @@ void snap_on_progress(Zab *z, Peer *p, const ZabMessage *m);
 
 /* stream.c */
 void stream_done(Zab *z, Peer *p);
+void stream_release(Zab *z, Peer *p);                           /* the snapshot it was brought up with */
 void stream_send(Zab *z, Peer *p, ZabMessage *m);               /* fills in epoch and session */
 void stream_hello(Zab *z, Peer *p);
 void stream_on_sync_request(Zab *z, Peer *p, const ZabMessage *m);
@@ -282,14 +300,16 @@ void lead_advance(Zab *z);
 void lead_on_tick(Zab *z);
 int lead_propose(Zab *z, ZabEntryType type, int64_t time_msec, GBytes *payload, Zxid *ret_zxid);
 uint64_t lead_acked(const Zab *z, const Peer *p);               /* a VoterValue */
-bool lead_trusts(Zab *z, Peer *p, uint64_t last);               /* its disk, whose log ends there; tells it if not */
+void lead_witness(Zab *z, Peer *p, uint64_t last);              /* its log ends there: is that what it said? */
 
 /* reads.c */
 void reads_reset(Zab *z);
+void reads_unsettle(Zab *z);                                    /* another configuration is committed */
 int reads_add(Zab *z, Peer *p, uint64_t id);
 void reads_start_round(Zab *z);
 void reads_on_pong(Zab *z, Peer *p, const ZabMessage *m);
 void reads_check(Zab *z);
+void reads_confirm(Zab *z);                                     /* what is committed and applied now confirms */
 
 /* reconfigure.c, transfer.c */
 int reconfigure(Zab *z, const ZabInput *in, Zxid *ret_zxid);

@@ -21,7 +21,7 @@
 unsigned zab_break;
 #endif
 
-#define ELECTION_TIMEOUT_USEC UINT64_C(1000000)
+#define ELECTION_TIMEOUT_USEC UINT64_C(800000)
 #define TAIL_BYTES (UINT64_C(16) * 1024 * 1024)
 #define WINDOW_BYTES (UINT64_C(8) * 1024 * 1024)
 
@@ -180,7 +180,7 @@ void peer_close(Zab *z, Peer *p, const char *reason) {
 }
 
 Peer *peer_next(const Zab *z, unsigned *at) {
-        while (*at < ZAB_CONFIG_MEMBERS_MAX) {
+        while (*at < z->peers_top) {
                 Peer *p = z->peers[++*at];
 
                 if (p && p->conn != 0)
@@ -221,12 +221,13 @@ static void on_peer_up(Zab *z, const ZabInput *in) {
         if (!p) {
                 p = z->peers[in->sid] = g_new0(Peer, 1);
                 p->sid = in->sid;
+                z->peers_top = MAX(z->peers_top, in->sid);
         }
 
         if (p->conn != 0)
                 on_peer_gone(z, p);
         if (!id128_equal(&p->disk_id, &in->disk_id)) {
-                p->granted = p->regressed = false;      /* 2.0.5: another voter */
+                p->granted = false;                     /* 2.0.5: another voter */
                 p->witnessed = 0;
         }
         p->disk_id = in->disk_id;
@@ -278,6 +279,13 @@ static void on_message(Zab *z, Peer *p, const ZabMessage *m) {
                 peer_close(z, p, "a message of an unknown type");
                 break;
         }
+}
+
+static void on_alive(Zab *z, Peer *p) {
+        if (zab_follows(z) && z->follow.conn == p->conn)
+                follow_on_alive(z);
+        else if (zab_leads(z) && p->stream.state != STREAM_NONE)
+                p->heard_usec = z->now_usec;
 }
 
 static void on_tick(Zab *z) {
@@ -342,6 +350,10 @@ static int dispatch(Zab *z, const ZabInput *in, Zxid *ret_zxid) {
                 if ((p = peer_by_conn(z, in->conn)))
                         on_message(z, p, in->message);
                 break;
+        case ZAB_INPUT_ALIVE:
+                if ((p = peer_by_conn(z, in->conn)))
+                        on_alive(z, p);
+                break;
         case ZAB_INPUT_LOG_READ:
         case ZAB_INPUT_SNAPSHOT_OPENED:
         case ZAB_INPUT_SNAPSHOT_CHUNK:
@@ -370,7 +382,11 @@ static void advance(Zab *z) {
         follow_advance(z);
         lead_advance(z);
         log_apply(z);
+        if (z->role == ZAB_ROLE_LEADER)
+                reads_confirm(z);
+        follow_confirm(z);
         transfer_advance(z);
+        meta_sync(z);                   /* what the others found out is to be written, too */
 
         zab_invariant(z->applied.index <= z->durable && z->durable <= z->last.index);
         zab_invariant(z->applied.index <= z->commit && z->commit <= z->last.index);             /* I9 */
@@ -422,6 +438,7 @@ void zab_start(Zab *z, const ZabMeta *meta, uint64_t now_usec) {
         z->snap_only = meta->membership == ZAB_MEMBERSHIP_DAMAGED && z->applied.index > 0;
         elect_restart_timer(z);
         set_role(z, ZAB_ROLE_LOOKING, "started");
+        z->effects.config_changed(z->effects.userdata);         /* what commit_floor says of it was not told yet */
         if (meta->membership == ZAB_MEMBERSHIP_MEMBER && z->last.index == 0 && !z->config)
                 found_ensemble(z);
 
@@ -434,6 +451,8 @@ void zab_start(Zab *z, const ZabMeta *meta, uint64_t now_usec) {
 uint64_t zab_timeout_usec(const Zab *z) {
         if (z->role == ZAB_ROLE_STOPPED)
                 return UINT64_MAX;
+        if (z->applied.index < MIN(z->commit, z->durable))
+                return z->now_usec;
         if (!zab_leads(z))
                 return z->election_at_usec;
 
@@ -515,7 +534,7 @@ uint64_t zab_established(const Zab *z) {
 
 uint64_t zab_confirmed_usec(const Zab *z) {
         if (z->role == ZAB_ROLE_LEADER)
-                return quorum_alone(z) ? z->now_usec : z->confirmed_usec;
+                return quorum_alone(z) && z->applied.index == z->last.index ? z->now_usec : z->confirmed_usec;
 
         return z->role == ZAB_ROLE_FOLLOWER ? z->follow.confirmed_usec : 0;
 }

@@ -45,7 +45,7 @@ typedef struct ZabOptions {
         const char *name;               /* host name for a genesis configuration of its own; borrowed during zab_new() */
         GBytes *genesis;                /* configuration to found an ensemble with, the same bytes at each founder; NULL: of
                                          * this member alone.  A reference is taken */
-        uint64_t election_timeout_usec; /* T_min; 0: 1 s */
+        uint64_t election_timeout_usec; /* T_min; 0: 800 ms */
         uint64_t heartbeat_usec;        /* T_hb; 0: a tenth of T_min */
         uint64_t tail_bytes;            /* applied entries kept in memory for followers; 0: 16 MiB */
         uint64_t window_bytes;          /* sent to one follower and not yet durable there; 0: 8 MiB */
@@ -58,13 +58,18 @@ typedef enum ZabInputType {
         ZAB_INPUT_META_DURABLE,         /* the META write `io_seq` is durable */
         ZAB_INPUT_PROPOSE,              /* order `payload`; only as leader */
         ZAB_INPUT_READ_INDEX,           /* confirm leadership for the read `read_id` (never used before); as leader or
-                                         * follower.  Forgotten without an answer when the role or session changes */
+                                         * follower.  Forgotten without an answer when the role or session changes.  The
+                                         * answer also says that a quorum of the newest configuration that was known
+                                         * committed to anybody when it was asked knows that durably: none of them needs
+                                         * a member that it left out ever again */
         ZAB_INPUT_CHECKPOINTED,         /* entries up to `index` are in a checkpoint */
         ZAB_INPUT_LOG_DROPPED,          /* the log now begins after `index`: DIFF reaches back no further */
         ZAB_INPUT_PEER_UP,              /* connection `conn` to member `sid` with disk `disk_id` is up and authenticated; it
                                          * replaces an earlier one, which is then down */
         ZAB_INPUT_PEER_DOWN,            /* `conn` is gone; also the answer to close() */
         ZAB_INPUT_MESSAGE,              /* `message` came in on `conn` */
+        ZAB_INPUT_ALIVE,                /* bytes of a message came in on `conn`, and it is not whole yet: the other end lives, and
+                                         * a heartbeat may wait behind it.  It proves nothing else: no promise grows by it */
         ZAB_INPUT_LOG_READ,             /* the answer to read_log(): `entries`; none: they are gone */
         ZAB_INPUT_SNAPSHOT_OPENED,      /* the answer to open_snapshot(): `position`, `config`; index 0: there is none */
         ZAB_INPUT_SNAPSHOT_CHUNK,       /* the answer to read_snapshot(): `payload`; at the end NULL and `digest` */
@@ -80,7 +85,7 @@ typedef struct ZabInput {
         uint64_t io_seq;
         uint64_t read_id;               /* READ_INDEX; LOG_READ and SNAPSHOT_*: the number given with the request */
         uint64_t index;
-        uint64_t conn;                  /* PEER_*, MESSAGE: never 0, never used twice */
+        uint64_t conn;                  /* PEER_*, MESSAGE, ALIVE: never 0, never used twice */
         uint32_t sid;
         Id128 disk_id;
         ZabEntryType entry_type;        /* PROPOSE */
@@ -132,7 +137,7 @@ typedef struct ZabEffects {
         /* The committed configuration, or one that awaits its quorum, has changed: who may be connected. */
         void (*config_changed)(void *userdata);
         /* May be NULL.  As leader: the disk of member `sid` acknowledged entries up to `acked` in this epoch, and has come back with
-         * a log that ends at `last`.  What it says does not count any more while this member leads (2.12). */
+         * a log that ends at `last`.  It counts again once it has been brought up to date (2.12). */
         void (*disk_regressed)(void *userdata, uint32_t sid, uint64_t acked, uint64_t last);
         void *userdata;
 } ZabEffects;
@@ -195,7 +200,8 @@ const ZabConfig *zab_pending_config(const Zab *z);      /* newest that awaits it
 uint64_t zab_established(const Zab *z);
 
 /* This member was heard by the leader, and the leader was confirmed by a quorum after that, when this member's clock
- * stood here; 0 for never in this role (DESIGN 2.8).  For a leader: by the quorum alone. */
+ * stood here; 0 for never in this role (DESIGN 2.8).  For a leader: by the quorum alone.  Every entry that was proposed before
+ * the leader heard it is applied here. */
 uint64_t zab_confirmed_usec(const Zab *z);
 
 /* The session with the leader, for messages of the layer above; all 0 unless an up-to-date follower. */

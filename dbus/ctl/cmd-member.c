@@ -119,47 +119,86 @@ ExitStatus cmd_member_show(Ctl *c, char **arguments, unsigned count) {
  * A token
  */
 
-/* What a person who has just read the token does next; a program that reads it wants nothing but the token. */
-static void print_next(const char *token, uint64_t lifetime_msec) {
-        g_autofree char *span = format_timespan_msec(lifetime_msec);
-
-        printf("\nIt is a secret, lets one host in, and ends in %s.  On that host, as root, with convene installed and never\n"
-               "started (ADDRESS is its own, as the others reach it):\n\n"
-               "  mkdir -p /etc/convene/convened.conf.d\n"
-               "  printf '[Ensemble]\\nListen=ADDRESS:2890\\n' >/etc/convene/convened.conf.d/10-ensemble.conf\n"
-               "  printf '%%s\\n' '%s' | install -m 0600 -o convene /dev/stdin /etc/convene/join-token\n"
-               "  systemctl enable --now convened.socket convened\n\n"
-               "Then, on any voter:\n\n"
-               "  convenectl member list\n"
-               "  convenectl member promote NAME        # once it is up to date\n", span, token);
+/* The token goes in by standard input: arguments are for everybody on that host to see. */
+static char *join_command(const char *token) {
+        return g_strdup_printf("convenectl join --listen=ADDRESS - <<<'%s'", token);
 }
 
-ExitStatus cmd_member_token(Ctl *c, char **arguments, unsigned count) {
-        uint64_t lifetime_msec = c->options->lifetime_msec ?: TOKEN_LIFETIME_DEFAULT_MSEC;
-        g_auto(Call) call = CALL_INIT(c);
+/* What a person who has just read it does next; a program that reads it wants nothing else. */
+static void print_next(const char *token, const char *name, uint64_t lifetime_msec) {
+        g_autofree char *span = format_timespan_msec(lifetime_msec), *command = join_command(token);
+
+        printf("\nIt is a secret, lets %s in once, and ends in %s.  There, as root, with convene installed (ADDRESS is its own, as\n"
+               "the others reach it):\n\n  %s\n\nThen, on any voter:\n\n  convenectl member promote %s\n", name ?: "one host", span,
+               command, name ?: "NAME");
+}
+
+static ExitStatus read_token(Call *call, const char *subject, char **ret) {
         g_autoptr(sd_bus_message) reply = NULL;
         const char *token;
 
-        call_begin(&call, "Ensemble", "CreateToken");
-        call_append(&call, "t", lifetime_msec);
-        ExitStatus e = call_send(&call, NULL, &reply);
+        ExitStatus e = call_send(call, subject, &reply);
         if (e != EXIT_STATUS_OK)
                 return e;
         int r = sd_bus_message_read(reply, "s", &token);
         if (r < 0)
                 return bad_reply(r);
+        *ret = g_strdup(token);
+        return EXIT_STATUS_OK;
+}
+
+static void print_token_json(const char *token, const char *name, uint64_t lifetime_msec) {
+        g_autoptr(JsonObject) o = json_object_new_object();
+        g_autofree char *command = join_command(token);
+
+        json_add_string(o, "token", token);
+        json_add_u64(o, "lifetime_ms", lifetime_msec);
+        if (name) {
+                json_add_string(o, "name", name);
+                json_add_string(o, "command", command);
+        }
+        json_print(o);
+}
+
+ExitStatus cmd_member_token(Ctl *c, char **arguments, unsigned count) {
+        uint64_t lifetime_msec = c->options->lifetime_msec ?: TOKEN_LIFETIME_DEFAULT_MSEC;
+        g_auto(Call) call = CALL_INIT(c);
+        g_autofree char *token = NULL;
+
+        call_begin(&call, "Ensemble", "CreateToken");
+        call_append(&call, "t", lifetime_msec);
+        ExitStatus e = read_token(&call, NULL, &token);
+        if (e != EXIT_STATUS_OK)
+                return e;
 
         if (c->options->json) {
-                g_autoptr(JsonObject) o = json_object_new_object();
-
-                json_add_string(o, "token", token);
-                json_add_u64(o, "lifetime_ms", lifetime_msec);
-                json_print(o);
+                print_token_json(token, NULL, lifetime_msec);
                 return EXIT_STATUS_OK;
         }
         puts(token);
         if (!c->options->quiet && output_is_terminal())
-                print_next(token, lifetime_msec);
+                print_next(token, NULL, lifetime_msec);
+        return EXIT_STATUS_OK;
+}
+
+ExitStatus cmd_member_add(Ctl *c, char **arguments, unsigned count) {
+        uint64_t lifetime_msec = c->options->lifetime_msec ?: TOKEN_LIFETIME_DEFAULT_MSEC;
+        g_auto(Call) call = CALL_INIT(c);
+        g_autofree char *token = NULL, *command = NULL;
+
+        call_begin(&call, "Ensemble", "CreateTokenFor");
+        call_append(&call, "st", arguments[0], lifetime_msec);
+        ExitStatus e = read_token(&call, arguments[0], &token);
+        if (e != EXIT_STATUS_OK)
+                return e;
+
+        command = join_command(token);
+        if (c->options->json)
+                print_token_json(token, arguments[0], lifetime_msec);
+        else if (!c->options->quiet && output_is_terminal())
+                print_next(token, arguments[0], lifetime_msec);
+        else
+                puts(command);
         return EXIT_STATUS_OK;
 }
 
@@ -282,6 +321,11 @@ static ExitStatus change_one(Ctl *c, const char *name, Change change, JsonObject
                 return EXIT_STATUS_NO_NODE;
         }
         bool already = is_already(&status, change, m);
+        if (!already && change == CHANGE_PROMOTE && !*m->address) {
+                print_error("%s: it has no address at which every other voter could reach it: set Listen= there (convened.conf(5)), "
+                            "restart its agent, and try again", name);
+                return EXIT_STATUS_CONFLICT;
+        }
         if (!already) {
                 ConveneStatus outcome;
 
@@ -385,4 +429,28 @@ ExitStatus cmd_member_transfer(Ctl *c, char **arguments, unsigned count) {
         if (c->options->json)
                 json_print(array);
         return EXIT_STATUS_OK;
+}
+
+/* A leader's connections all close with the old key: who follows it would wait for an election, and so somebody else leads first. */
+static void step_back(Ctl *c) {
+        g_auto(AgentStatus) status = {};
+        ConveneStatus outcome;
+        Zxid version;
+
+        if (ensemble_read(c, &status) != EXIT_STATUS_OK || status.leader != status.member || ensemble_quorum(&status).voters < 2)
+                return;
+        if (ask(c, CHANGE_TRANSFER, "", "transfer", &version, &outcome) == EXIT_STATUS_OK && outcome == CONVENE_OK)
+                (void) await_leader(c, &status, status.leader);
+}
+
+ExitStatus cmd_member_rotate_key(Ctl *c, char **arguments, unsigned count) {
+        g_auto(Call) call = CALL_INIT(c);
+        g_autoptr(sd_bus_message) reply = NULL;
+
+        step_back(c);
+        call_begin_update(&call, "Ensemble", "RotateKey");
+        ExitStatus e = call_send(&call, NULL, &reply);
+        if (e == EXIT_STATUS_OK && !c->options->quiet && !c->options->json)
+                puts("This member has a new key, and the ensemble has forgotten the old one.");
+        return e;
 }

@@ -128,8 +128,13 @@ static ExitStatus on_event(Watcher *w, sd_bus_message *m) {
                 return EXIT_STATUS_OK;
         }
         w->skip = 0;
-        w->last_count = zxid == w->last ? w->last_count + 1 : 1;
-        w->last = zxid;
+        if (g_str_equal(type, "lost")) {        /* nobody remembers what was before: there is no going on from there */
+                w->base = zxid;
+                w->last = w->last_count = 0;
+        } else {
+                w->last_count = zxid == w->last ? w->last_count + 1 : 1;
+                w->last = zxid;
+        }
         return print_event(w, type, path, zxid);
 }
 

@@ -78,6 +78,13 @@ ExitStatus cmd_member_promote(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_member_demote(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_member_remove(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_member_transfer(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_rotate_key(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_member_add(Ctl *c, char **arguments, unsigned count);
+/* cmd-join.c */
+ExitStatus cmd_init(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_join(Ctl *c, char **arguments, unsigned count);
+/* cmd-recover.c */
+ExitStatus cmd_member_recover(Ctl *c, char **arguments, unsigned count);
 /* cmd-agent.c */
 ExitStatus cmd_statistics(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_sync(Ctl *c, char **arguments, unsigned count);

@@ -162,8 +162,7 @@ GPtrArray *ensemble_problems(const AgentStatus *s) {
 
         /* who has no part in it any more is connected to nobody, and that is no fault of theirs */
         if (s->members->len > 0 && !find_sid(s, s->member)) {
-                say(texts, "this member was removed from the ensemble: to join anew, move its store away and start it with a "
-                    "token");
+                say(texts, "this member was removed from the ensemble: to join anew, \"convenectl join --discard\" with a new token");
                 return texts;
         }
 

@@ -59,6 +59,7 @@ ExitStatus exit_status_from_status(ConveneStatus status) {
         case CONVENE_NO_CHILDREN_FOR_EPHEMERALS:
         case CONVENE_RECONFIG_IN_PROGRESS:
         case CONVENE_NEW_CONFIG_NO_QUORUM:
+        case CONVENE_NOT_REACHABLE:
                 return EXIT_STATUS_CONFLICT;
         case CONVENE_NO_AUTH:
         case CONVENE_AUTH_FAILED:

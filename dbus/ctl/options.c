@@ -62,6 +62,10 @@ static const struct {
         ROW(ROOT, STRING, root, "root", 0, "DIR", "Work on the files below this directory, not on a running system"),
         ROW(NO_RELOAD, FLAG, no_reload, "no-reload", 0, NULL, "Do not have the agent read its files again"),
         ROW(LIFETIME, TIMESPAN, lifetime_msec, "lifetime", 0, "TIME", "The token ends after this long (default 1h)"),
+        ROW(LISTEN, STRING, listen, "listen", 0, "ADDRESS[:PORT]", "Be reached by other members there (default port 2890)"),
+        ROW(ADVERTISE, STRING, advertise, "advertise", 0, "ADDRESS[:PORT]", "Tell others this address instead"),
+        ROW(DISCARD, FLAG, discard, "discard", 0, NULL, "Move the store of an earlier ensemble aside, whatever is in it"),
+        ROW(YES, FLAG, yes, "yes", 'y', NULL, "Do not ask"),
 #undef ROW
 };
 
@@ -86,6 +90,8 @@ void options_done(Options *o) {
         g_free(o->path);
         g_free(o->data);
         g_free(o->root);
+        g_free(o->listen);
+        g_free(o->advertise);
         g_strfreev(o->arguments);
         g_strfreev(o->command);
 }

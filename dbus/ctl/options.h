@@ -50,6 +50,10 @@ typedef enum OptionId {
         OPTION_ROOT,
         OPTION_NO_RELOAD,
         OPTION_LIFETIME,
+        OPTION_LISTEN,
+        OPTION_ADVERTISE,
+        OPTION_DISCARD,
+        OPTION_YES,
         _OPTION_MAX,
 } OptionId;
 
@@ -61,13 +65,13 @@ typedef struct Options {
         uint64_t timeout_msec;
 
         bool super, linearizable, recursive, long_listing, with_data;
-        bool ephemeral, sequential, container, parents, null_value, no_reload;
+        bool ephemeral, sequential, container, parents, null_value, no_reload, discard, yes;
         uint64_t ttl_msec, session_timeout_msec, lifetime_msec;         /* 0: not given */
         uint64_t depth, count;                          /* 0: not given */
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */
-        char *unit, *path, *data, *root;
+        char *unit, *path, *data, *root, *listen, *advertise;
 
         uint64_t given;                                 /* OPTION_BIT()s */
         char **arguments;                               /* the command first; NULL-terminated */

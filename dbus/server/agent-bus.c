@@ -44,14 +44,37 @@ static int encode_zxid(sd_bus_message *reply, const Result *r) {
         return sd_bus_message_append_basic(reply, 't', &r->zxid);
 }
 
+/* A checkpoint that fails leaves everything as it was. */
+static void refuse_checkpoint(Call *call, int error) {
+        Channel *ch = call->caller->channel;
+
+        switch (error) {
+        case -ENOSPC:
+        case -EDQUOT:
+        case -EFBIG:
+                reply_refusal(ch, call->message, CONVENE_NO_SPACE,
+                              "no checkpoint could be written: %s; make room for the agent's data, then ask again (nothing is "
+                              "lost: the log is kept)", g_strerror(-error));
+                break;
+        case -ECANCELED:
+                reply_refusal(ch, call->message, CONVENE_NOT_READY,
+                              "no checkpoint was written, since this member is being brought up to date by a snapshot; ask again "
+                              "when it serves");
+                break;
+        default:
+                reply_refusal(ch, call->message, CONVENE_SYSTEM_ERROR,
+                              "no checkpoint could be written: %s; see the agent's journal (nothing is lost: the log is kept)",
+                              g_strerror(-error));
+        }
+}
+
 static void on_checkpoint(void *sink, int error, Zxid zxid) {
         Call *call = sink;
 
-        if (call->caller && error < 0)
-                reply_refusal(call->caller->channel, call->message, CONVENE_SYSTEM_ERROR,
-                              "no checkpoint could be written: %s", g_strerror(-error));
-        else
+        if (error >= 0)
                 call_answer(call, &(Result) { .zxid = zxid });
+        else if (call->caller)
+                refuse_checkpoint(call, error);
         call_free(call);
 }
 

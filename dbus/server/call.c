@@ -205,15 +205,34 @@ static void call_settle(Call *call) {
         call->message = stub;
 }
 
-void call_start(Call *call, const Request *r, unsigned flags) {
-        Server *s = call->server;
-        Call *outer = s->submitting;
+/* Around giving it to the member, which may answer it at once: then there is no call any more. */
+static Call *call_begin(Call *call) {
+        Call *outer = call->server->submitting;
 
-        s->submitting = call;
-        member_submit(call->caller->client, (uint64_t) (uintptr_t) call, r, call->watch, flags);
+        call->server->submitting = call;
+        return outer;
+}
+
+static void call_begun(Server *s, Call *call, Call *outer) {
         if (s->submitting == call)
                 call_settle(call);
         s->submitting = outer;
+}
+
+void call_start(Call *call, const Request *r, unsigned flags) {
+        Server *s = call->server;
+        Call *outer = call_begin(call);
+
+        member_submit(call->caller->client, (uint64_t) (uintptr_t) call, r, call->watch, flags);
+        call_begun(s, call, outer);
+}
+
+void call_start_wait(Call *call, Zxid zxid) {
+        Server *s = call->server;
+        Call *outer = call_begin(call);
+
+        member_wait(call->caller->client, (uint64_t) (uintptr_t) call, zxid);
+        call_begun(s, call, outer);
 }
 
 int call_submit(Caller *c, sd_bus_message *m, const Request *r, const Options *o, CallEncode encode, CallDone done) {
@@ -246,24 +265,18 @@ Call *call_new_detached(Server *s, Caller *c, sd_bus_message *m, const Request *
 
 void call_start_detached(Call *call, const Request *r) {
         Server *s = call->server;
-        Call *outer = s->submitting;
+        Call *outer = call_begin(call);
 
-        s->submitting = call;
         member_submit(s->client, (uint64_t) (uintptr_t) call, r, 0, 0);
-        if (s->submitting == call)
-                call_settle(call);
-        s->submitting = outer;
+        call_begun(s, call, outer);
 }
 
 void call_start_change(Call *call, const MemberChange *change, Zxid base) {
         Server *s = call->server;
-        Call *outer = s->submitting;
+        Call *outer = call_begin(call);
 
-        s->submitting = call;
         member_change(s->client, (uint64_t) (uintptr_t) call, change, base);
-        if (s->submitting == call)
-                call_settle(call);
-        s->submitting = outer;
+        call_begun(s, call, outer);
 }
 
 void call_forget_caller(Caller *c) {
@@ -367,11 +380,17 @@ int call_identify(Caller *c, sd_bus_message *m, const Options *o, Request *r) {
                 return 1;
         }
 
-        r->caller = c->identities;
+        r->caller = caller_identities(c);
         if (o->super) {
                 k = caller_authorize(c, m, ACTION_ADMIN);
                 if (k <= 0)
                         return k;
+                if (!server_may_be_super(c->server)) {
+                        reply_refusal(c->channel, m, CONVENE_NO_AUTH,
+                                      "'super' is for hosts that vote, and this one observes; ask on one of those, or have an ACL "
+                                      "allow it to %s", c->unix_id);
+                        return 0;
+                }
                 r->caller = c->identities_super;
         }
         return 1;

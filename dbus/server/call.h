@@ -58,6 +58,8 @@ void call_start(Call *call, const Request *r, unsigned flags);
 Call *call_new_detached(Server *s, Caller *c, sd_bus_message *m, const Request *r, CallDone done);
 void call_start_detached(Call *call, const Request *r);
 void call_start_change(Call *call, const MemberChange *change, Zxid base);
+/* `done` hears of it when this member serves and has `zxid` (see member_wait()). */
+void call_start_wait(Call *call, Zxid zxid);
 void call_free(Call *call);
 
 /* Answers: by encoder, or as an error. */

@@ -34,6 +34,7 @@ static const MemberFront front = {
         .reply = call_on_reply,
         .event = watch_on_event,
         .watches = watch_on_count,
+        .lost = watch_on_lost,
 };
 
 static void caller_on_drain(void *userdata);
@@ -150,7 +151,11 @@ static void make_identities(Caller *c) {
                 c->items[n++] = (Identity) { "unit", c->unit_id };
         c->items[n] = (Identity) { "super", c->unix_id };
         c->identities_super = (Identities) { c->items, n + 1 };
-        c->identities = (Identities) { c->items, c->privileged ? n + 1 : n };
+        c->identities = (Identities) { c->items, n };
+}
+
+Identities caller_identities(const Caller *c) {
+        return c->privileged && server_may_be_super(c->server) ? c->identities_super : c->identities;
 }
 
 void caller_resolved(Caller *c, CallerState state) {

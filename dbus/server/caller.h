@@ -45,7 +45,7 @@ struct Caller {
         MemberClient *client;           /* NULL until READY */
 
         Identity items[3];
-        Identities identities;          /* what requests are judged by */
+        Identities identities;          /* without super */
         Identities identities_super;    /* the same and super */
         char *unix_id, *unit_id;
         bool privileged;                /* root, or the agent's own user */
@@ -101,6 +101,9 @@ bool caller_hold_until_answered(Caller *c);
 static inline bool caller_is_held(const Caller *c) {
         return c->holds > 0 || c->held.length > 0;
 }
+
+/* What its requests are judged by at this moment. */
+Identities caller_identities(const Caller *c);
 
 /* May the caller do what `action` of polkit stands for?  1: yes; 0: no, and the call has been answered so; METHOD_HOLD: polkit
  * is asked. */

@@ -22,7 +22,8 @@
 #define SO_PEERPIDFD 77
 #endif
 
-#define MESSAGES_PER_TURN 64            /* of one connection, so that the others get theirs */
+#define MESSAGES_PER_TURN 64            /* of one connection, so that the others get theirs, */
+#define TURN_USEC 2000                  /* and for no longer than this */
 #define HANDSHAKE_USEC (UINT64_C(30) * 1000 * 1000)
 #define STALL_USEC (UINT64_C(30) * 1000 * 1000) /* too much unread for so long: closed */
 #define OUTPUT_PAUSE_BYTES (LIMIT_OUTPUT_BYTES / 4)
@@ -150,11 +151,12 @@ static void connection_fail(Connection *n, int error) {
 }
 
 static void connection_process(Connection *n) {
+        int64_t end_usec = g_get_monotonic_time() + TURN_USEC;
         unsigned turns = 0;
         int r;
 
         while (connection_may_read(n)) {
-                if (turns++ == MESSAGES_PER_TURN) {
+                if (turns++ == MESSAGES_PER_TURN || g_get_monotonic_time() >= end_usec) {
                         deferred_schedule(&n->channel.server->later, &n->more);
                         return;
                 }

@@ -174,30 +174,23 @@ static int method_transfer_leadership(Caller *c, sd_bus_message *m) {
         return change(c, m, MEMBER_CHANGE_TRANSFER);
 }
 
-static void on_token(void *sink, const char *token, const char *error) {
+static void on_token(void *sink, const char *token, ConveneStatus status, const char *error) {
         Call *call = sink;
         sd_bus_message *reply;
 
         if (call->caller && error)
-                reply_refusal(call->caller->channel, call->message, CONVENE_NOT_READY, "no token could be made: %s", error);
+                reply_refusal(call->caller->channel, call->message, status, "no token could be made: %s", error);
         else if ((reply = call_new_reply(call)) && sd_bus_message_append(reply, "s", token) >= 0)
                 call_return(call, reply, strlen(token));
         call_free(call);
 }
 
-static int method_create_token(Caller *c, sd_bus_message *m) {
+/* `name` NULL: for whoever comes. */
+static int create_token(Caller *c, sd_bus_message *m, const char *name, uint64_t lifetime_msec) {
         Server *s = c->server;
         Request nothing = { .op = REQUEST_SYNC, .path = "/" };
-        uint64_t lifetime_msec;
         Call *call;
-        int r;
 
-        r = caller_authorize(c, m, ACTION_ADMIN);
-        if (r <= 0)
-                return r;
-        r = sd_bus_message_read(m, "t", &lifetime_msec);
-        if (r < 0)
-                return r;
         if (lifetime_msec < 1000 || lifetime_msec > TOKEN_LIFETIME_MSEC_MAX) {
                 reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS, "a token lives between a second and a week");
                 return METHOD_DONE;
@@ -208,7 +201,60 @@ static int method_create_token(Caller *c, sd_bus_message *m) {
         }
         call = call_new_detached(s, c, m, &nothing, NULL);
         if (call)
-                s->agent.token(s->agent.userdata, lifetime_msec, on_token, call);
+                s->agent.token(s->agent.userdata, name, lifetime_msec, on_token, call);
+        return METHOD_DONE;
+}
+
+static int method_create_token(Caller *c, sd_bus_message *m) {
+        uint64_t lifetime_msec;
+        int r;
+
+        r = caller_authorize(c, m, ACTION_ADMIN);
+        if (r <= 0)
+                return r;
+        r = sd_bus_message_read(m, "t", &lifetime_msec);
+        return r < 0 ? r : create_token(c, m, NULL, lifetime_msec);
+}
+
+static int method_create_token_for(Caller *c, sd_bus_message *m) {
+        uint64_t lifetime_msec;
+        const char *name;
+        int r;
+
+        r = caller_authorize(c, m, ACTION_ADMIN);
+        if (r <= 0)
+                return r;
+        r = sd_bus_message_read(m, "st", &name, &lifetime_msec);
+        return r < 0 ? r : create_token(c, m, name, lifetime_msec);
+}
+
+static void on_rotated(void *sink, ConveneStatus status, const char *error) {
+        Call *call = sink;
+        sd_bus_message *reply;
+
+        if (call->caller && status != CONVENE_OK)
+                reply_refusal(call->caller->channel, call->message, status, "the key was not changed: %s", error);
+        else if ((reply = call_new_reply(call)))
+                call_return(call, reply, 0);
+        call_free(call);
+}
+
+static int method_rotate_key(Caller *c, sd_bus_message *m) {
+        Server *s = c->server;
+        Request nothing = { .op = REQUEST_SYNC, .path = "/" };
+        Call *call;
+        int r;
+
+        r = caller_authorize(c, m, ACTION_ADMIN);
+        if (r <= 0)
+                return r;
+        if (!s->agent.rotate_key) {
+                reply_error(c->channel, m, CONVENE_UNIMPLEMENTED, NULL);
+                return METHOD_DONE;
+        }
+        call = call_new_detached(s, c, m, &nothing, NULL);
+        if (call)
+                s->agent.rotate_key(s->agent.userdata, on_rotated, call);
         return METHOD_DONE;
 }
 
@@ -218,6 +264,8 @@ DEFINE_METHOD(method_promote_member)
 DEFINE_METHOD(method_demote_member)
 DEFINE_METHOD(method_transfer_leadership)
 DEFINE_METHOD(method_create_token)
+DEFINE_METHOD(method_create_token_for)
+DEFINE_METHOD(method_rotate_key)
 
 #define CHANGE(name, method) \
         SD_BUS_METHOD_WITH_ARGS(name, SD_BUS_ARGS("s", member, "t", base), SD_BUS_RESULT("t", version), bus_##method, \
@@ -244,5 +292,8 @@ const sd_bus_vtable ensemble_vtable[] = {
         CHANGE("TransferLeadership", method_transfer_leadership),
         SD_BUS_METHOD_WITH_ARGS("CreateToken", SD_BUS_ARGS("t", lifetime_msec), SD_BUS_RESULT("s", token), bus_method_create_token,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("CreateTokenFor", SD_BUS_ARGS("s", name, "t", lifetime_msec), SD_BUS_RESULT("s", token),
+                                bus_method_create_token_for, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD("RotateKey", NULL, NULL, bus_method_rotate_key, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };

@@ -11,7 +11,8 @@
 
 #define ERROR_PREFIX "org.convene1.Error."
 
-/* The status's own sentence, with what it is about in brackets (NULL: nothing). */
+/* The status's own sentence, with what it is about in brackets (NULL: nothing), and, where the ensemble is the reason, what is the
+ * matter with it. */
 void reply_error(Channel *ch, sd_bus_message *call, ConveneStatus status, const char *about);
 
 /* A sentence for the occasion. */

@@ -226,7 +226,7 @@ static Request open_request(Server *s, const Caller *c, OpenPlan *p, const char 
         member_get_status(s->member, &status);
         return (Request) {
                 .op = REQUEST_OPEN_SESSION,
-                .caller = c ? c->identities : (Identities) { s->identities, G_N_ELEMENTS(s->identities) },
+                .caller = c ? caller_identities(c) : server_identities(s),
                 .timeout_msec = p->timeout_msec,
                 .owner_kind = p->kind,
                 .owner = owner,
@@ -243,13 +243,14 @@ static void submit_open(Call *call) {
         g_autofree char *unit_id = p->unit ? g_strdup_printf("%s@%s", p->unit, s->host) : NULL;
         Request r = open_request(s, c, p, owner);
         Identity items[] = { { "unit", unit_id }, s->identities[0], s->identities[1] };
+        Identities own = server_identities(s);
 
         if (c)
-                r.identities = c->identities;
+                r.identities = caller_identities(c);
         else if (unit_id && strlen(unit_id) <= LIMIT_IDENTITY_BYTES)
-                r.identities = (Identities) { items, G_N_ELEMENTS(items) };
+                r.identities = (Identities) { items, 1 + own.count };
         else
-                r.identities = (Identities) { s->identities, G_N_ELEMENTS(s->identities) };
+                r.identities = own;
         secret_hash(p->secret, sizeof(p->secret), r.secret_hash);
         call_start_detached(call, &r);
 }

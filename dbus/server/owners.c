@@ -133,7 +133,7 @@ static void owned_close(OwnedSession *o) {
         Request r = {
                 .op = REQUEST_CLOSE_SESSION,
                 .target = o->id,
-                .caller = { s->identities, G_N_ELEMENTS(s->identities) },
+                .caller = server_identities(s),
         };
         Call *call = call_new_detached(s, NULL, NULL, &r, on_closed);
 

@@ -42,7 +42,7 @@ struct Server {
 
         GHashTable *accounts;           /* uid -> Account, borrowed */
         MemberClient *client;           /* requests that outlive their caller: opening and closing sessions */
-        Identity identities[2];         /* the agent's own: host, super */
+        Identity identities[2];         /* see server_identities() */
         uint64_t held_bytes;            /* in calls that wait for their callers to be known */
 
         /* owners.c, open.c, recover.c */
@@ -63,6 +63,11 @@ struct Server {
         struct Call *submitting;        /* being given to the member; NULL once it is answered */
         ServerCounters counters;
 };
+
+/* Whether requests from this host may be made with all rights: only while it votes. */
+bool server_may_be_super(const Server *s);
+/* The agent's own: host, and super if it may. */
+Identities server_identities(const Server *s);
 
 typedef enum ServerChange {
         SERVER_CHANGED_ROLE = 1,

@@ -67,6 +67,22 @@ static int on_zxid_timer(sd_event_source *source, uint64_t usec, void *userdata)
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* Root of a voter's host could have the whole tree anyway.  An observer's host is trusted with what is its own: the leader refuses
+ * more of it. */
+bool server_may_be_super(const Server *s) {
+        MemberStatus status;
+
+        member_get_status(s->member, &status);
+        for (unsigned i = 0; status.config && i < status.config->members_count; i++)
+                if (status.config->members[i].sid == status.sid)
+                        return status.config->members[i].role == ZAB_MEMBER_VOTER;
+        return status.voter;
+}
+
+Identities server_identities(const Server *s) {
+        return (Identities) { s->identities, server_may_be_super(s) ? 2 : 1 };
+}
+
 static void make_own_identities(Server *s) {
         s->identities[0] = (Identity) { "host", s->host };
         s->identities[1] = (Identity) { "super", "convened" };

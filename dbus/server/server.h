@@ -35,6 +35,10 @@ typedef struct ServerPeer {
         uint64_t heard_usec;            /* CLOCK_BOOTTIME */
 } ServerPeer;
 
+typedef void (*ServerTokenDone)(void *sink, const char *token, ConveneStatus status, const char *error);
+
+typedef void (*ServerRotateDone)(void *sink, ConveneStatus status, const char *error);
+
 /* What main knows and the bus shows; all called on the event loop. */
 typedef struct ServerAgent {
         /* Adds the agent's own numbers to Statistics.Get. */
@@ -50,9 +54,11 @@ typedef struct ServerAgent {
                           void *sink);
         /* A user has reached a limit (its key in convened.conf and its value); at most once a minute and user.  May be NULL. */
         void (*limit_reached)(void *userdata, uid_t uid, const char *key, uint64_t value);
-        /* Makes a token with which one host may join; `done` is called once, with the token or with why there is none. */
-        void (*token)(void *userdata, uint64_t lifetime_msec,
-                      void (*done)(void *sink, const char *token, const char *error), void *sink);
+        /* Makes a token with which one host may join, `name` if not NULL; `done` is called once, with the token, or with a status and
+         * a sentence that say why there is none. */
+        void (*token)(void *userdata, const char *name, uint64_t lifetime_msec, ServerTokenDone done, void *sink);
+        /* Gives this member a new key; `done` is called once, when the ensemble knows no other one. */
+        void (*rotate_key)(void *userdata, ServerRotateDone done, void *sink);
         /* What is known of another member. */
         void (*peer)(void *userdata, uint32_t sid, ServerPeer *ret);
         void *userdata;

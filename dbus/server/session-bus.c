@@ -132,7 +132,7 @@ static void on_attached(Call *call, const Result *result) {
 static int method_attach(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
         MemberStatus status;
-        Request r = { .op = REQUEST_ATTACH_SESSION, .caller = c->identities };
+        Request r = { .op = REQUEST_ATTACH_SESSION, .caller = caller_identities(c) };
         const void *secret;
         size_t size;
         Call *call;
@@ -179,7 +179,7 @@ static char *digest_id(const char *credential, size_t size, const char *colon) {
 
 static int method_authenticate(Caller *c, sd_bus_message *m) {
         g_autofree char *id = NULL;
-        Request r = { .op = REQUEST_AUTH_SESSION, .caller = c->identities };
+        Request r = { .op = REQUEST_AUTH_SESSION, .caller = caller_identities(c) };
         const char *scheme, *colon;
         const void *credential;
         OwnedSession *o;
@@ -237,7 +237,7 @@ static int method_keep_alive(Caller *c, sd_bus_message *m) {
 
 static int method_close(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
-        Request r = { .op = REQUEST_CLOSE_SESSION, .caller = c->identities };
+        Request r = { .op = REQUEST_CLOSE_SESSION, .caller = caller_identities(c) };
         int k;
 
         k = sd_bus_message_read_basic(m, 't', &r.target);
@@ -288,7 +288,7 @@ static void on_list(Call *call, const Result *result) {
 
 static int method_list(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
-        Request r = { .op = REQUEST_LIST_SESSIONS, .caller = c->identities };
+        Request r = { .op = REQUEST_LIST_SESSIONS, .caller = caller_identities(c) };
         int k;
 
         k = call_read_options(c, m, OPTION_START_AFTER_SESSION | OPTION_LIMIT, &o);

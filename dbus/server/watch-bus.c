@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <string.h>
 
 #include "dbus/server/call.h"
 #include "dbus/server/codec.h"
@@ -56,58 +57,143 @@ static int reply_empty(Caller *c, sd_bus_message *m) {
         return METHOD_DONE;
 }
 
+/*
+ * Registering: at once, or when this member serves and has come to where the caller is.
+ */
+
+/* What Watch or SetWatches asks for. */
+typedef struct Wanted {
+        uint64_t number;
+        WatchKind kind;
+        bool catches_up;                /* SetWatches */
+        bool exist;
+        Zxid since;
+        uint64_t session;
+        Identities identities;          /* the caller's own */
+        char **paths;
+} Wanted;
+
+static Wanted *wanted_copy(const Wanted *w) {
+        Wanted *copy = g_memdup2(w, sizeof(*w));
+
+        copy->paths = g_strdupv(w->paths);
+        return copy;
+}
+
+static void wanted_free(void *data) {
+        Wanted *w = data;
+
+        g_strfreev(w->paths);
+        g_free(w);
+}
+
+static ConveneStatus wanted_register(Caller *c, const Wanted *w, const char **ret_about) {
+        *ret_about = w->catches_up ? NULL : w->paths[0];
+        if (!w->catches_up)
+                return member_watch(c->client, w->number, w->paths[0], w->kind, w->session, w->identities, w->since);
+
+        for (char **path = w->paths; *path; path++) {
+                ConveneStatus status = path_validate(*path, false);
+
+                if (status != CONVENE_OK) {
+                        *ret_about = *path;
+                        return status;
+                }
+        }
+        return member_set_watches(c->client, w->number, w->session, w->identities, w->since, w->kind, w->exist,
+                                  (const char *const *) w->paths, g_strv_length(w->paths));
+}
+
+static void reply_registered(Caller *c, sd_bus_message *m, const Wanted *w, Zxid zxid) {
+        if (w->catches_up)
+                (void) reply_empty(c, m);
+        else
+                (void) reply_zxid(c, m, w->since != 0 ? w->since : zxid);
+}
+
+/* True if it is answered; else it is too early for it. */
+static bool wanted_try(Caller *c, sd_bus_message *m, const Wanted *w) {
+        Zxid zxid = tree_zxid(member_get_tree(c->server->member));
+        ConveneStatus status;
+        const char *about;
+
+        if (!has_room(c, m, g_strv_length(w->paths)))
+                return true;
+        status = wanted_register(c, w, &about);
+        if (status == CONVENE_NOT_READY)
+                return false;
+        if (status == CONVENE_OK)
+                reply_registered(c, m, w, zxid);
+        else
+                reply_error(c->channel, m, status, about);
+        return true;
+}
+
+/* It waited for nothing. */
+static void refuse_early(Caller *c, sd_bus_message *m, const Wanted *w) {
+        Zxid zxid = tree_zxid(member_get_tree(c->server->member));
+        MemberStatus status;
+
+        member_get_status(c->server->member, &status);
+        if (status.trouble || w->since <= zxid)
+                reply_error(c->channel, m, CONVENE_NOT_READY, NULL);
+        else
+                reply_refusal(c->channel, m, CONVENE_NOT_READY,
+                              "this member has not come to zxid " ZXID_FORMAT ", only to " ZXID_FORMAT
+                              "; if that is of this ensemble, try again", w->since, zxid);
+}
+
+static void on_waited(Call *call, const Result *result) {
+        const Wanted *w = call->plan;
+
+        if (result->status != CONVENE_OK || !wanted_try(call->caller, call->message, w))
+                refuse_early(call->caller, call->message, w);
+}
+
+static int wanted_submit(Caller *c, sd_bus_message *m, const Wanted *w) {
+        Request sizes = { .op = REQUEST_SET_DATA, .path = "/", .version = VERSION_ANY, .data = (const uint8_t *) "" };
+        Call *call;
+
+        /* Behind one's own updates, so that the watch sees none of them. */
+        if (caller_hold_until_answered(c))
+                return METHOD_HOLD;
+        if (wanted_try(c, m, w))
+                return METHOD_DONE;
+
+        for (char **path = w->paths; *path; path++)
+                sizes.data_size += strlen(*path) + 1;
+        call = call_new(c, m, &sizes, NULL, on_waited);
+        if (!call)
+                return METHOD_DONE;
+        call->plan = wanted_copy(w);
+        call->plan_free = wanted_free;
+        call_start_wait(call, w->since);
+        return METHOD_DONE;
+}
+
 static int method_watch(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
         const char *path, *word;
-        ConveneStatus status;
-        WatchKind kind;
+        Wanted w = { .paths = (char *[]) { NULL, NULL } };
         Request who = { 0 };
-        uint64_t number;
-        bool exist;
-        Zxid zxid;
         int k;
 
-        k = sd_bus_message_read(m, "tss", &number, &path, &word);
+        k = sd_bus_message_read(m, "tss", &w.number, &path, &word);
         if (k < 0)
                 return k;
         k = call_read_options(c, m, OPTIONS_WATCH | OPTION_SINCE, &o);
         if (k <= 0)
                 return k;
-        if (!number_is_valid(c, m, number) || !kind_is_known(c, m, word, false, &kind, &exist))
+        if (!number_is_valid(c, m, w.number) || !kind_is_known(c, m, word, false, &w.kind, &w.exist))
                 return METHOD_DONE;
         k = call_identify(c, m, &o, &who);
-        if (k <= 0 || !has_room(c, m, 1))
-                return k <= 0 ? k : METHOD_DONE;
-        /* Behind one's own updates, so that the watch sees none of them. */
-        if (caller_hold_until_answered(c))
-                return METHOD_HOLD;
-
-        zxid = o.since != 0 ? o.since : tree_zxid(member_get_tree(c->server->member));
-        status = member_watch(c->client, number, path, kind, who.session, who.caller, o.since);
-        if (status != CONVENE_OK) {
-                reply_error(c->channel, m, status, path);
-                return METHOD_DONE;
-        }
-        return reply_zxid(c, m, zxid);
-}
-
-static int method_unwatch(Caller *c, sd_bus_message *m) {
-        const char *path;
-        ConveneStatus status;
-        uint64_t number;
-        int r;
-
-        r = sd_bus_message_read(m, "ts", &number, &path);
-        if (r < 0)
-                return r;
-        if (*path == '\0')
-                path = NULL;
-        status = member_unwatch(c->client, number, path, ALL_KINDS);
-        if (status != CONVENE_OK) {
-                reply_error(c->channel, m, status, path);
-                return METHOD_DONE;
-        }
-        return reply_empty(c, m);
+        if (k <= 0)
+                return k;
+        w.session = who.session;
+        w.identities = who.caller;
+        w.since = o.since;
+        w.paths[0] = (char *) path;
+        return wanted_submit(c, m, &w);
 }
 
 static int read_paths(sd_bus_message *m, uint32_t paths_max, GPtrArray *paths) {
@@ -127,36 +213,15 @@ static int read_paths(sd_bus_message *m, uint32_t paths_max, GPtrArray *paths) {
         return sd_bus_message_exit_container(m);
 }
 
-static int catch_up(Caller *c, sd_bus_message *m, uint64_t number, Zxid relative, WatchKind kind, bool exist,
-                    GPtrArray *paths, const Request *who) {
-        ConveneStatus status;
-
-        for (guint i = 0; i < paths->len; i++) {
-                status = path_validate(g_ptr_array_index(paths, i), false);
-                if (status != CONVENE_OK) {
-                        reply_error(c->channel, m, status, g_ptr_array_index(paths, i));
-                        return METHOD_DONE;
-                }
-        }
-        status = member_set_watches(c->client, number, who->session, who->caller, relative, kind, exist,
-                                    (const char *const *) paths->pdata, paths->len);
-        if (status == CONVENE_OK)
-                return reply_empty(c, m);
-        reply_error(c->channel, m, status, NULL);
-        return METHOD_DONE;
-}
-
 static int method_set_watches(Caller *c, sd_bus_message *m) {
         g_autoptr(GPtrArray) paths = g_ptr_array_new();
         g_auto(Options) o = OPTIONS_INIT;
+        Wanted w = { .catches_up = true };
         const char *word;
-        WatchKind kind;
         Request who = { 0 };
-        uint64_t number, relative;
-        bool exist;
         int k;
 
-        k = sd_bus_message_read(m, "tts", &number, &relative, &word);
+        k = sd_bus_message_read(m, "tts", &w.number, &w.since, &word);
         if (k < 0)
                 return k;
         k = read_paths(m, c->server->limits.watches, paths);
@@ -165,14 +230,38 @@ static int method_set_watches(Caller *c, sd_bus_message *m) {
         k = call_read_options(c, m, OPTIONS_WATCH, &o);
         if (k <= 0)
                 return k;
-        if (!number_is_valid(c, m, number) || !kind_is_known(c, m, word, true, &kind, &exist))
+        if (!number_is_valid(c, m, w.number) || !kind_is_known(c, m, word, true, &w.kind, &w.exist))
                 return METHOD_DONE;
         k = call_identify(c, m, &o, &who);
-        if (k <= 0 || !has_room(c, m, paths->len))
-                return k <= 0 ? k : METHOD_DONE;
+        if (k <= 0)
+                return k;
+        w.session = who.session;
+        w.identities = who.caller;
+        g_ptr_array_add(paths, NULL);
+        w.paths = (char **) paths->pdata;
+        return wanted_submit(c, m, &w);
+}
+
+static int method_unwatch(Caller *c, sd_bus_message *m) {
+        const char *path;
+        ConveneStatus status;
+        uint64_t number;
+        int r;
+
+        r = sd_bus_message_read(m, "ts", &number, &path);
+        if (r < 0)
+                return r;
+        /* A watch that still waits to be registered is one of those it is about. */
         if (caller_hold_until_answered(c))
                 return METHOD_HOLD;
-        return catch_up(c, m, number, relative, kind, exist, paths, &who);
+        if (*path == '\0')
+                path = NULL;
+        status = member_unwatch(c->client, number, path, ALL_KINDS);
+        if (status != CONVENE_OK) {
+                reply_error(c->channel, m, status, path);
+                return METHOD_DONE;
+        }
+        return reply_empty(c, m);
 }
 
 DEFINE_METHOD(method_watch)

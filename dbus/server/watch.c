@@ -28,7 +28,7 @@ void watch_forget_caller(Caller *c) {
         c->watches = 0;
 }
 
-static int event_append(sd_bus_message *m, const Caller *c, uint64_t watch, WatchEventType type, const char *path,
+static int event_append(sd_bus_message *m, const Caller *c, uint64_t watch, const char *type, const char *path,
                         Zxid zxid, bool spent) {
         int r;
 
@@ -37,12 +37,11 @@ static int event_append(sd_bus_message *m, const Caller *c, uint64_t watch, Watc
                 if (r < 0)
                         return r;
         }
-        return sd_bus_message_append(m, "tsstb", watch, watch_event_to_string(type), path, zxid, (int) spent);
+        return sd_bus_message_append(m, "tsstb", watch, type, path, zxid, (int) spent);
 }
 
-void watch_on_event(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent) {
+static void send_event(Caller *c, uint64_t watch, const char *type, const char *path, Zxid zxid, bool spent) {
         g_autoptr(sd_bus_message) m = NULL;
-        Caller *c = userdata;
 
         c->server->counters.events++;
         if (c->events_lost)
@@ -51,4 +50,12 @@ void watch_on_event(void *userdata, uint64_t watch, WatchEventType type, const c
             event_append(m, c, watch, type, path, zxid, spent) < 0 ||
             channel_send(c->channel, m, 256 + strlen(path)) < 0)
                 c->events_lost = true;
+}
+
+void watch_on_event(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent) {
+        send_event(userdata, watch, watch_event_to_string(type), path, zxid, spent);
+}
+
+void watch_on_lost(void *userdata, uint64_t watch, const char *path, Zxid zxid) {
+        send_event(userdata, watch, "lost", path, zxid, false);
 }

@@ -16,3 +16,5 @@ void watch_forget_caller(Caller *c);
 void watch_on_count(void *userdata, int change);
 /* Front of the member: the signal to the caller. */
 void watch_on_event(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent);
+/* Front of the member: the same, with "lost" for a type. */
+void watch_on_lost(void *userdata, uint64_t watch, const char *path, Zxid zxid);

@@ -71,6 +71,8 @@ class Running:
 
 
 class Agent:
+    program = CONVENED
+
     def __init__(self, directory):
         self.directory = directory
         self.socket = directory / "bus"
@@ -79,7 +81,7 @@ class Agent:
         self.running = None
 
     def start(self):
-        self.running = Running([CONVENED, "--data", str(self.directory / "data"), "--socket", str(self.socket),
+        self.running = Running([self.program, "--data", str(self.directory / "data"), "--socket", str(self.socket),
                                 "--print-ready", *self.more], stderr=self.journal)
         try:
             assert self.running.line().startswith("ready")

@@ -7,14 +7,16 @@ import os
 import pathlib
 import pty
 import re
+import resource
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 
-from ctl_harness import (FATE_UNKNOWN, NO_NODE, OK, PATIENCE, SESSION, UNREACHABLE, USAGE, bad, command, ctl,
-                         equal, good, here, main, running, zxid)
+from ctl_harness import (FATE_UNKNOWN, LIMIT, NO_NODE, OK, PATIENCE, SESSION, UNREACHABLE, USAGE, Agent, bad, command,
+                         ctl, equal, good, here, main, running, zxid)
 
 
 def test_colours():
@@ -133,6 +135,34 @@ def test_sync_ping_checkpoint():
     assert "serving" in good("ping").text
     equal(len(good("ping", "-n2").lines), 2)
     assert int(good("checkpoint").text, 16) >= int(number, 16)
+
+
+def test_checkpoint_without_room():
+    """A limit of file size is no room, too, and whoever runs the tests can set it: the log fits, the checkpoint does not."""
+    with tempfile.TemporaryDirectory(prefix="room-", dir=here.work) as name:
+        agent = Agent(pathlib.Path(name))
+        conf = agent.directory / "convened.conf"
+        conf.write_text("[Store]\nSegmentSize=8M\n")
+        agent.more = ["--no-system-bus", f"--config={conf}"]
+        agent.start()
+        try:
+            address = f"--address=unix:path={agent.socket}"
+            for i in range(12):
+                good(address, "create", f"/{i}", "-", stdin=bytes(900_000))
+            pid = agent.running.process.pid
+            limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (9 << 20, limits[1]))
+            for _ in range(2):
+                answer = bad(LIMIT, "NoSpace", address, "checkpoint")
+                assert b"make room" in answer.err and b"nothing is lost" in answer.err, answer
+            good(address, "set", "/0", "goes on")
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+            good(address, "checkpoint")
+            equal(good(address, "get", "/0").out.strip(), b"goes on")
+            equal(agent.stop(), 0)
+        finally:
+            agent.running.close()
+            agent.journal.close()
 
 
 def test_command_line():

@@ -5,6 +5,7 @@
 #
 # The tests are one story: each goes on with the ensemble that the one before has left.
 
+import json
 import os
 import pathlib
 import random
@@ -51,7 +52,7 @@ class Member(Agent):
         self.name = name
         self.address = f"127.0.0.1:{free_port()}"
         self.conf = directory / "conf"
-        self.conf.write_text(f"[Agent]\nName={name}\n[Ensemble]\nListen={self.address}\n[Store]\nSegmentSize=8M\n")
+        self.conf.write_text(f"[Agent]\nName={name}\n[Ensemble]\nListen={self.address}\n[Store]\nSegmentSize=8M\nKeepLog=1\n")
         self.usual = ["--no-system-bus", f"--config={self.conf}"]
         self.more = self.usual
 
@@ -74,7 +75,7 @@ class Member(Agent):
 
     def begin(self):
         """Starts without waiting until it serves: it may not, for want of others."""
-        self.running = Running([CONVENED, "--data", str(self.directory / "data"), "--socket", str(self.socket), "--print-ready",
+        self.running = Running([self.program, "--data", str(self.directory / "data"), "--socket", str(self.socket), "--print-ready",
                                 *self.more], stderr=self.journal)
 
     def is_ready(self):
@@ -376,6 +377,117 @@ def test_two_of_three_dead():
     equal(second.good("get", "--linearizable", "/shared").text, "after")
 
 
+def test_rotate_key():
+    """A new key for an agent that follows, and for the one that leads; the old one opens no door any more."""
+    leader = ensemble.leader()
+    for m in (ensemble.others(leader)[0], leader):
+        key = m.directory / "data/key.pem"
+        before = key.read_bytes()
+        assert m.good("member", "rotate-key").text.startswith("This member has a new key"), m.name
+        assert key.read_bytes() != before and key.stat().st_mode & 0o777 == 0o600 and not (key.parent / "key-next.pem").exists()
+        assert m is not leader or ensemble.leader() is not leader, "it handed over first"
+        ensemble.whole(3)
+        m.good("set", "/shared", f"after the new key of {m.name}")
+
+        # somebody has kept the old one
+        equal(m.stop(), 0)
+        new = key.read_bytes()
+        key.write_bytes(before)
+        m.begin()
+        other = ensemble.others(m)[0]
+        wait_until(lambda: any("a key" in one.last_words() and "refused" in one.last_words()[-300:] for one in (other, m, *ensemble.others(m))),
+                   "it is refused")
+        assert not other.members()[m.name]["connected"]
+        m.kill()
+
+        # a rotation that was interrupted has left the new one beside it; the configuration has the key that is in its place
+        key.write_bytes(new)
+        (key.parent / "key-next.pem").write_bytes(before)
+        (key.parent / "key-next.pem").chmod(0o600)
+        m.start()
+        ensemble.whole(3)
+        m.good("member", "rotate-key", "--quiet")
+        equal(key.read_bytes(), before)
+        ensemble.whole(3)
+    m.good("set", "/shared", "after")
+
+
+def test_name_changed():
+    m = ensemble.others(ensemble.leader())[0]
+    equal(m.stop(), 0)
+    conf = m.conf.read_text()
+    m.conf.write_text(conf.replace(f"Name={m.name}", "Name=renamed"))
+    m.begin()
+    equal(m.running.end(), CONFIGURATION)
+    m.running.close()
+    assert f"is called renamed now, and {m.name} in its ensemble: set Name={m.name}" in m.last_words(), m.last_words()
+    m.conf.write_text(conf)
+    m.start()
+    ensemble.whole(3)
+
+
+def test_listen_missing():
+    """The others go on trying an address at which nobody is."""
+    m = ensemble.others(ensemble.leader())[0]
+    equal(m.stop(), 0)
+    conf = m.conf.read_text()
+    m.conf.write_text(conf.replace(f"Listen={m.address}\n", ""))
+    m.begin()
+    wait_until(lambda: m.socket.exists() and ctl(*m.words("status", "--json")).out, "it answers")
+    assert any(f"look for this one at {m.address}, and it listens nowhere: set Listen=" in text for text in m.status()["problems"]), m.status()
+    m.kill()
+    m.conf.write_text(conf)
+    m.start()
+    ensemble.whole(3)
+
+
+def test_name_changed_alone():
+    """Nobody else knows it by the old one."""
+    m = Member(ensemble.root, "first")
+    m.start()
+    equal(m.stop(), 0)
+    m.conf.write_text(m.conf.read_text().replace("Name=first", "Name=second"))
+    m.start()
+    wait_until(lambda: list(m.members()) == ["second"], "it says so")
+    equal(m.stop(), 0)
+    m.start()
+    equal(list(m.members()), ["second"])
+    equal(m.stop(), 0)
+    m.journal.close()
+
+
+def test_wildcard_address():
+    m = Member(ensemble.root, "wild")
+    m.conf.write_text("[Ensemble]\nListen=0.0.0.0:2890\n")
+    m.begin()
+    equal(m.running.end(), CONFIGURATION)
+    m.running.close()
+    assert "Listen=0.0.0.0:2890" in m.last_words() and "Advertise=" in m.last_words(), m.last_words()
+    m.conf.write_text("")
+    m.more = [*m.usual, "--listen=[::]:2890"]
+    m.begin()
+    equal(m.running.end(), CONFIGURATION)
+    m.running.close()
+    m.journal.close()
+
+
+def test_snapshot():
+    """One that was away for longer than the log reaches back gets the tree; its own checkpoints go on after that."""
+    leader = ensemble.leader()
+    m = ensemble.others(leader)[-1]
+    equal(m.stop(), 0)
+    operation = {"op": "set", "path": "/shared", "data": "x" * 100000}
+    for _ in range(25):
+        ctl(*leader.words("multi", "-q"), stdin=json.dumps([operation] * 8).encode())
+    leader.good("set", "/shared", "after")
+    leader.good("checkpoint")
+    m.start()
+    ensemble.whole(3)
+    assert "taking a snapshot" in (m.directory / "journal").read_text(), m.last_words()
+    equal(m.good("get", "--linearizable", "/shared").text, "after")
+    m.good("checkpoint")
+
+
 def test_new_disk():
     """A host that lost its disk joins again under its name."""
     leader = ensemble.leader()
@@ -409,13 +521,31 @@ def says_that_it_was_removed(m):
 def test_remove():
     leader = ensemble.leader()
     other, m = ensemble.others(leader)
+    leader.good("checkpoint")
+    other.good("checkpoint")
     other.good("member", "remove", m.name)
+    ensemble.removed = m
     equal(sorted(leader.members()), sorted([leader.name, other.name]))
     other.bad(NO_NODE, "no such member", "member", "show", m.name)
     other.bad(NO_NODE, "no such member", "member", "remove", m.name)
     leader.good("set", "/shared", "without it")
     said = leader.status()
     equal((said["voters"], said["voters_up"]), (2, 2))
+    says_that_it_was_removed(m)
+
+
+def test_removed_stays_out():
+    """Also of members whose checkpoint still knows it."""
+    m, stayed = ensemble.removed, ensemble.others()
+    for one in stayed:
+        equal(one.stop(), 0)
+    for one in stayed:
+        one.begin()
+    leader = ensemble.leader()
+    leader.good("set", "/shared", "not for everybody")
+    m.begin()
+    wait_until(lambda: any(one.good("statistics", "--json").json["mesh_strangers"] > 0 for one in ensemble.others(m)), "it tries")
+    wait_until(lambda: ctl(*m.words("status", "--json")).out, "it says what it has to say")
     says_that_it_was_removed(m)
 
 
@@ -427,6 +557,139 @@ def test_remove_leader():
     equal(list(m.members()), [m.name])
     m.good("set", "/shared", "alone")
     says_that_it_was_removed(leader)
+
+
+class Lost:
+    """Three voters of their own, of which two are then lost."""
+
+    def __enter__(self):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="convene-lost-", dir=ensemble.root))
+        self.one, self.two, self.three = self.members = [Member(self.root, f"r{k}") for k in (1, 2, 3)]
+        self.one.start()
+        for m in self.members[1:]:
+            equal(m.join(self.one.token()), None)
+            self.one.promote(m.name)
+        return self
+
+    def __exit__(self, *_):
+        for m in self.members:
+            if m.running:
+                m.running.close()
+            m.journal.close()
+
+    def recover(self, m, into, *more):
+        """Exit status and words of what makes a store of one out of this member's."""
+        p = subprocess.run([CONVENED, "--data", str(m.directory / "data"), f"--config={m.conf}", f"--recover-into={into}", *more],
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=here.environment,
+                           timeout=PATIENCE, text=True)
+        return p.returncode, p.stdout
+
+
+def contents(directory):
+    return {path: path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file() and path.name != "lock"}
+
+
+def test_majority_lost():
+    with Lost() as lost:
+        one, two, three = lost.one, lost.two, lost.three
+        one.good("create", "/kept", "1")
+        created = one.good("stat", "/kept", "--json").json[0]["stat"]["czxid"]
+        old_token, cluster = one.token(), one.status()["cluster_id"]
+        three.kill()
+        two.kill()
+        wait_until(lambda: not one.status()["serving"], "it notices")
+        new, data = one.directory / "new", one.directory / "data"
+
+        status, said = lost.recover(one, new)
+        equal(status, 1)
+        assert "in use by another process" in said, said
+        equal(one.stop(), 0)
+        before = contents(data)
+        status, said = lost.recover(one, new)
+        equal(status, 0)
+        for part in (f"out of ensemble {cluster}", "Members dropped: r2 (voter 2), r3 (voter 3)", "what was acknowledged after that is lost"):
+            assert part in said, said
+        equal(contents(data), before)           # it is as it was, whatever one decides
+        assert lost.recover(one, new)[0] == 1 and "There is a store" in lost.recover(one, new)[1]
+
+        data.rename(one.directory / "old")
+        new.rename(data)
+        one.start()
+        assert "Members dropped: r2" in one.last_words(), one.last_words()
+        said = one.status()
+        equal((said["role"], said["serving"], said["voters"], list(one.members()), said["problems"]), ("leader", True, 1, ["r1"], []))
+        assert said["cluster_id"] != cluster and said["epoch"] > 1000, said
+        equal(one.good("get", "--linearizable", "/kept").text, "1")
+        one.good("set", "/kept", "2")
+        one.good("create", "/later")
+        later = one.good("stat", "/later", "--json").json[0]["stat"]["czxid"]
+        assert int(later, 16) > int(created, 16) + (1000 << 32), (later, created)
+
+        # the old ones come back, and are nobody's
+        two.begin()
+        wait_until(lambda: two.socket.exists() and ctl(*two.words("status", "--json")).out, "it answers")
+        wait_until(lambda: any("r1 is not connected" in text for text in two.status()["problems"]), "it knows no r1")
+        wait_until(lambda: "the address of member 1 (r1), is a key" in two.last_words(), "it finds somebody else there")
+        equal((two.status()["serving"], list(one.members())), (False, ["r1"]))
+        two.kill()
+        shutil.rmtree(three.directory / "data")
+        status, said = three.join(old_token)
+        assert status != 0 and "another key than the token says" in said, said
+
+        # and join anew
+        shutil.rmtree(two.directory / "data")
+        equal(two.join(one.token()), None)
+        one.promote("r2")
+        equal(two.good("get", "--linearizable", "/kept").text, "2")
+        one.kill()
+        one.start()                              # it is told once
+        equal((one.directory / "journal").read_text(errors="replace").count("Members dropped: r2"), 1)
+        two.good("set", "/kept", "3")
+
+
+def test_recover_what_is_not_lost():
+    m = Member(ensemble.root, "alone")
+    m.start()
+    equal(m.stop(), 0)
+    run = Lost.recover
+    equal(run(None, m, m.directory / "new")[0], 1)
+    assert "only voter" in run(None, m, m.directory / "new")[1]
+    shutil.rmtree(m.directory / "data")
+    status, said = run(None, m, m.directory / "new")
+    equal((status, "no store" in said, (m.directory / "data").exists()), (1, True, False))
+    m.journal.close()
+
+
+def test_feature_level():
+    """An ensemble that was founded by a later version; this one can do less, and is told so by name of the level."""
+    program = os.environ.get("CONVENED_NEXT")
+    if not program:
+        raise Skip("CONVENED_NEXT names no agent of the next feature level")
+    first, old = Member(ensemble.root, "next"), Member(ensemble.root, "old")
+    first.program = program
+    first.start()
+    first.good("create", "/level", "2")
+    status, said = old.join(first.token())
+    equal(status, CONFIGURATION)
+    assert "the ensemble is at feature level 2, this host can do no more than 1: install a newer version here" in said, said
+    equal(list(first.members()), ["next"])
+
+    # a member of its own that is put back to the older version
+    old.program = program
+    equal(old.join(first.token()), None)
+    first.promote("old")
+    equal(old.stop(), 0)
+    del old.program
+    old.begin()
+    equal(old.running.end(), CONFIGURATION)
+    old.running.close()
+    assert "The ensemble is at feature level 2, and this version of convene can do no more than 1" in old.last_words(), old.last_words()
+    old.program = program
+    old.start()
+    equal(old.good("get", "--linearizable", "/level").text, "2")
+    for m in (old, first):
+        m.kill()
+        m.journal.close()
 
 
 def test_end():

@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 return 0;
 
         fuzz_accepted++;
-        again = zab_config_encode(c->members, c->members_count);
+        again = zab_config_encode_at(c->members, c->members_count, c->feature_level);
         fuzz_check(g_bytes_equal(bytes, again));
 
         fuzz_check(zab_config_voters(c) >= 1 && zab_config_voters(c) <= c->members_count);

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the lab's test scripts share: cases with verdicts, a way into a host, waiting for a state, and time on its clock.
 
-A script is run by "lab test" with a new lab of one host h1 that has convene installed.  It prints "ok NAME",
-"not ok NAME: why" or "skip NAME: why" for each case.
+A script is run by "lab test" with a new lab of one host h1 (or more: HOSTS in testcommand.py) that has convene installed.
+It prints "ok NAME", "not ok NAME: why" or "skip NAME: why" for each case.
 """
 
 import json
@@ -32,13 +32,17 @@ def case(function):
     return function
 
 
-def main(prefix):
+def install(host):
+    """What a package's installation does beside putting files in place."""
+    for command in (("systemctl", "enable", "--now", "convened.socket"), ("journalctl", "--update-catalog")):
+        subprocess.run(words(command, host), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       timeout=COMMAND_SEC)
+
+
+def main(prefix, hosts=("h1",)):
     """Run the cases in the order they are written, each whether or not the ones before it held."""
     failed = False
-    # What a package's installation does beside putting files in place.
-    for command in (("systemctl", "enable", "--now", "convened.socket"), ("journalctl", "--update-catalog")):
-        subprocess.run(words(command), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                       timeout=COMMAND_SEC)
+    install("h1")
     for function in CASES:
         name = "%s/%s" % (prefix, function.__name__.replace("_", "-"))
         try:
@@ -49,7 +53,8 @@ def main(prefix):
         except (AssertionError, OSError, ValueError, LookupError, Fail, subprocess.SubprocessError) as e:
             failed = True
             print("not ok %s: %s: %s" % (name, type(e).__name__, str(e).strip().replace("\n", "\n    ")), flush=True)
-            journal()
+            for host in hosts:
+                journal(host, 25 if len(hosts) == 1 else 12)
     sys.exit(failed)
 
 
@@ -57,7 +62,7 @@ def journal(host="h1", lines=25):
     """The end of the agent's journal, indented, so that no line of it looks like a verdict."""
     p = subprocess.run(LAB + ["journal", host, "convened.service", "--", "-n", str(lines), "-o", "short-monotonic"],
                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=COMMAND_SEC)
-    print("".join("    | %s\n" % line for line in p.stdout.splitlines()), end="", flush=True)
+    print("".join("    | %s: %s\n" % (host, line) for line in p.stdout.splitlines()), end="", flush=True)
 
 
 def lab(*args):

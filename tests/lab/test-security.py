@@ -147,6 +147,8 @@ def calls_beside_the_tree(own, others, none, admin):
         (ENSEMBLE, "DemoteMember", "st", ["h1", 0], "NoAuth"),
         (ENSEMBLE, "TransferLeadership", "st", ["h1", 0], "NoAuth"),
         (ENSEMBLE, "CreateToken", "t", [60000], "NoAuth"),
+        (ENSEMBLE, "CreateTokenFor", "st", ["h9", 60000], "NoAuth"),
+        (ENSEMBLE, "RotateKey", "", [], "NoAuth"),
         ("org.freedesktop.DBus.Peer", "Ping", "", [], "ok"),
         ("org.freedesktop.DBus.Peer", "GetMachineId", "", [], "ok"),
         ("org.freedesktop.DBus.Introspectable", "Introspect", "", [], "ok"),

@@ -12,7 +12,9 @@ from settings import HERE
 from util import Fail
 
 # Fast ones first.  What is not named here comes last, by name.
-ORDER = ["boot", "activation", "presence", "restart", "disk-full", "kill", "power"]
+ORDER = ["boot", "activation", "presence", "restart", "disk-full", "kill", "power", "ensemble", "five", "catch-up", "mesh"]
+# How many hosts a test has, if not one.
+HOSTS = {"ensemble": 3, "five": 5, "catch-up": 4, "mesh": 4}
 TIME_MAX_SEC = int(os.environ.get("LAB_TEST_SEC", "1200"))
 SKIPPED = 77
 VERDICT = re.compile(r"(ok|not ok|skip) \S")
@@ -76,7 +78,7 @@ def cmd_test(a):
     good = True
     for name in wanted:
         subprocess.run(lab + ["down"], env=env, check=True)
-        up = subprocess.run(lab + ["up", "1", "--quiet", "--tree", a.tree], env=env)
+        up = subprocess.run(lab + ["up", str(HOSTS.get(name, 1)), "--quiet", "--tree", a.tree], env=env)
         if up.returncode:
             print("not ok %s: the lab does not come up" % name)
             good = False

@@ -10,22 +10,57 @@
 #include "tests/sim/judge.h"
 
 #define SETTLE_USEC 5000000
+#define NOTICE_ELECTIONS 10             /* so many election time-outs after its end a connection is known to be over */
 
 struct Admin {
         Host *host;                     /* that was asked */
         MemberClient *member;
         uint64_t tag;
-        bool busy;
+        bool busy, looks;               /* with a change, or with a look at who is left */
+        MemberChangeOp op;
+        uint32_t about;                 /* sid */
+        bool gone[HOSTS_MAX + 1];       /* was told that it is removed: it may be switched off and wiped */
+        uint32_t suspect;               /* to be demoted; 0: nobody */
+        uint64_t proposed;              /* configurations, ever, when it asked */
+        guint settled;                  /* of the judge's configurations: none before this one is in force anywhere */
         uint64_t settled_usec;          /* until then a change that was given up may still become an entry */
 };
 
+static bool knows_member(const Host *h, uint32_t sid) {
+        MemberStatus s;
+
+        member_get_status(h->member, &s);
+        return !s.config || zab_config_find(s.config, sid);
+}
+
+static void be_told(World *w, Host *h) {
+        w->admin->gone[h->sid] = true;
+        fault_on_moment(h, MOMENT_REMOVED);
+}
+
+/* What a member has applied when it answers a change or a linearizable read is known to a quorum for good (2.13.6). */
+static void note_settled(World *w, const Host *h) {
+        GPtrArray *configs = w->judge->configs;
+        MemberStatus s;
+
+        member_get_status(h->member, &s);
+        for (guint i = configs->len; s.config && i-- > w->admin->settled;)
+                if (((const ZabConfig *) configs->pdata[i])->version == s.config->version)
+                        w->admin->settled = i;
+}
+
 static void on_reply(void *userdata, uint64_t tag, const Result *result) {
         World *w = userdata;
+        Admin *a = w->admin;
 
-        if (tag != w->admin->tag)
+        if (tag != a->tag)
                 return;
-        TRACE(w, "admin: change is answered %s", convene_status_to_string(result->status));
-        w->admin->busy = false;
+        TRACE(w, "admin: %s is answered %s", a->looks ? "look" : "change", convene_status_to_string(result->status));
+        a->busy = false;
+        if (result->status == CONVENE_OK && (a->looks || a->op != MEMBER_CHANGE_TRANSFER))
+                note_settled(w, a->host);
+        if (result->status == CONVENE_OK && (a->looks ? !knows_member(a->host, a->about) : a->op == MEMBER_CHANGE_REMOVE))
+                be_told(w, &w->hosts[a->about]);
 }
 
 static void on_event(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent) {
@@ -41,7 +76,7 @@ void admin_init(World *w) {
 static void leave(World *w) {
         if (w->admin->member)
                 w->admin->member = member_client_free(w->admin->member);
-        if (w->admin->busy)
+        if (w->admin->busy && !w->admin->looks)
                 w->admin->settled_usec = w->now_usec + SETTLE_USEC;
         w->admin->host = NULL;
         w->admin->busy = false;
@@ -93,9 +128,25 @@ static bool keeps_budget(World *w, MemberChangeOp op, const Host *about) {
                 if (m->sid == about->sid && op != MEMBER_CHANGE_TRANSFER)
                         is_voter = op == MEMBER_CHANGE_PROMOTE;
                 voters += is_voter;
+                /* The ensemble itself has to see whether it is there (2.13.2), once it can have noticed. */
+                if (m->sid == about->sid && op == MEMBER_CHANGE_PROMOTE &&
+                    w->now_usec - about->wiped_usec > NOTICE_ELECTIONS * w->params.election_usec)
+                        continue;
                 lost += is_voter && (!has_disk(&w->hosts[m->sid], m) || w->hosts[m->sid].judge->bad_disk);
         }
         return voters > 0 && lost <= (voters - 1) / 2;
+}
+
+static MemberClient *turn_to(World *w, Host *h, const Host *about, bool looks) {
+        Admin *a = w->admin;
+
+        leave(w);
+        a->host = h;
+        a->busy = true;
+        a->looks = looks;
+        a->about = about->sid;
+        a->member = member_client_new(h->member, &front, w);
+        return a->member;
 }
 
 static void ask(World *w, MemberChangeOp op, const Host *about, ZabMemberRole role) {
@@ -105,15 +156,25 @@ static void ask(World *w, MemberChangeOp op, const Host *about, ZabMemberRole ro
 
         if (!h || a->busy || !keeps_budget(w, op, about))
                 return;
-        leave(w);
         host_config_member(about, role, &change.member);
         if (op == MEMBER_CHANGE_TRANSFER && prng_next(&w->prng) & 1)
                 change.member.sid = 0;
         TRACE(w, "admin asks h%u for change %d of h%u", h->sid, op, about->sid);
-        a->host = h;
-        a->busy = true;
-        a->member = member_client_new(h->member, &front, w);
-        member_change(a->member, ++a->tag, &change, 0);
+        a->op = op;
+        a->proposed = w->judge->configs_proposed;
+        member_change(turn_to(w, h, about, false), ++a->tag, &change, 0);
+        host_after_input(h);
+}
+
+/* After an answer that leaves it open: a linearizable read, and then the list of members. */
+static void look(World *w, const Host *about) {
+        Request sync = { .op = REQUEST_SYNC, .path = "/" };
+        Host *h = choose_host(w);
+
+        if (!h)
+                return;
+        TRACE(w, "admin asks h%u whether h%u is gone", h->sid, about->sid);
+        member_submit(turn_to(w, h, about, true), ++w->admin->tag, &sync, 0, 0);
         host_after_input(h);
 }
 
@@ -123,21 +184,9 @@ static const ZabConfigMember *configured(World *w, const Host *h) {
         return c ? zab_config_find(c, h->sid) : NULL;
 }
 
-/* A quorum of the committed configuration knows that it is committed: what was removed by it is not asked any more. */
-static bool is_settled(World *w) {
-        const ZabConfig *c = judge_config(w);
-        uint64_t index = g_array_index(w->judge->config_indexes, uint64_t, w->judge->configs->len - 1);
-        unsigned knowing = 0;
-
-        for (unsigned i = 0; i < c->members_count; i++)
-                knowing += c->members[i].role == ZAB_MEMBER_VOTER &&
-                           w->hosts[c->members[i].sid].store &&
-                           w->hosts[c->members[i].sid].store->record.meta.commit_floor >= index;
-        return knowing >= zab_config_quorum(c);
-}
-
 /* Removed and back: never with the old disk. */
 static void begin_joining(World *w, Host *h) {
+        w->admin->gone[h->sid] = false;
         if (h->state == HOST_UP)
                 host_crash(h, false);
         if (h->judge->accepted > 0)
@@ -164,31 +213,53 @@ static void mend(World *w) {
         }
 }
 
+void admin_suspects(World *w, const Host *h) {
+        w->admin->suspect = h->sid;
+}
+
 void admin_on_event(World *w) {
         Admin *a = w->admin;
+        uint32_t suspect = a->suspect;
 
         if (!w->done)
                 agenda_add(&w->agenda, w->now_usec + prng_between(&w->prng, 100000, 600000), EVENT_ADMIN, 0, 0);
         if (a->busy || (w->phase == 1 && !w->params.admin_mends) || w->quiet_until_usec > 0)
                 return;
-        mend(w);
+        a->suspect = 0;
+        if (suspect > 0 && w->phase == 1)
+                ask(w, MEMBER_CHANGE_DEMOTE, &w->hosts[suspect], ZAB_MEMBER_OBSERVER);
+        else
+                mend(w);
+}
+
+/* An administrator may not have noticed that a disk is another one now. */
+static Host *find_replaced_observer(World *w) {
+        for (uint32_t sid = 1; sid <= w->params.hosts; sid++) {
+                const ZabConfigMember *m = configured(w, &w->hosts[sid]);
+
+                if (m && m->role == ZAB_MEMBER_OBSERVER && !has_disk(&w->hosts[sid], m))
+                        return &w->hosts[sid];
+        }
+        return NULL;
 }
 
 void admin_reconfigure(World *w) {
-        Host *h = &w->hosts[1 + prng_below(&w->prng, w->params.hosts)];
+        Host *replaced = find_replaced_observer(w);
+        Host *h = replaced && prng_next(&w->prng) & 1 ? replaced : &w->hosts[1 + prng_below(&w->prng, w->params.hosts)];
         const ZabConfigMember *m = configured(w, h);
 
         if (w->admin->busy || !judge_config(w))
                 return;
-        if (!m) {
-                if (!is_settled(w))
-                        return;
+        if (!m && h->judge->accepted > 0 && !w->admin->gone[h->sid])
+                look(w, h);
+        else if (!m) {
                 begin_joining(w, h);
                 ask(w, MEMBER_CHANGE_ADD, h, ZAB_MEMBER_OBSERVER);
         } else if (m->role == ZAB_MEMBER_OBSERVER)
                 ask(w, prng_chance(&w->prng, 700) ? MEMBER_CHANGE_PROMOTE : MEMBER_CHANGE_REMOVE, h, ZAB_MEMBER_VOTER);
         else
-                ask(w, prng_chance(&w->prng, 500) ? MEMBER_CHANGE_DEMOTE : MEMBER_CHANGE_REMOVE, h, ZAB_MEMBER_OBSERVER);
+                ask(w, prng_chance(&w->prng, w->params.remove_share) ? MEMBER_CHANGE_REMOVE : MEMBER_CHANGE_DEMOTE, h,
+                    ZAB_MEMBER_OBSERVER);
 }
 
 void admin_transfer(World *w) {
@@ -231,11 +302,14 @@ static bool pending_spare(World *w, const HostJudge *j, const Host *h) {
 
 bool admin_may_lose_disk(World *w, const Host *h) {
         GPtrArray *configs = w->judge->configs;
+        bool open;
 
-        if (configs->len == 0 || w->admin->busy || w->now_usec < w->admin->settled_usec)
+        /* What was asked for and stands in no log yet may be anything. */
+        open = (w->admin->busy && !w->admin->looks) || w->now_usec < w->admin->settled_usec;
+        if (configs->len == 0 || (open && w->judge->configs_proposed == w->admin->proposed))
                 return false;
         /* Members that have not heard of the newest still act by the one before. */
-        for (guint i = configs->len > 2 ? configs->len - 2 : 0; i < configs->len; i++)
+        for (guint i = MAX(configs->len > 2 ? configs->len - 2 : 0, w->admin->settled); i < configs->len; i++)
                 if (!spares(w, configs->pdata[i], h))
                         return false;
         for (uint32_t sid = 1; sid <= w->params.hosts; sid++)

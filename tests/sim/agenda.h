@@ -21,7 +21,7 @@ typedef enum EventType {
         EVENT_CHECKPOINT,               /* host: begin one */
         EVENT_START,                    /* host: its agent starts */
         EVENT_CRASH,                    /* host, run */
-        EVENT_RESUME,                   /* host */
+        EVENT_MOMENT,                   /* host, run; number: the moment */
         EVENT_DIAL,                     /* number: the pair */
         EVENT_PERMIT,                   /* number: the pair: may it be connected still? */
         EVENT_UP,                       /* number: the end of a connection */

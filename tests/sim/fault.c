@@ -66,9 +66,8 @@ void fault_on_heal_links(World *w, uint64_t number) {
         g_free(p);
 }
 
-static void partition(World *w, FaultKind kind) {
+static void partition(World *w, FaultKind kind, uint32_t one) {
         Partition *p = g_new0(Partition, 1);
-        uint32_t one = some_host(w)->sid;
         uint64_t sides = prng_next(&w->prng);
         bool hears = prng_next(&w->prng) & 1;
 
@@ -196,6 +195,13 @@ static void crash_one(World *w) {
                 host_crash(h, prng_chance(&w->prng, 600));
 }
 
+static void slow_disk(Host *h) {
+        World *w = h->world;
+
+        h->slow_usec = w->now_usec + prng_between(&w->prng, w->params.election_usec / 4, w->params.election_usec * 4);
+        TRACE(w, "h%u: its disk is slow until %" PRIu64, h->sid, h->slow_usec / 1000);
+}
+
 static void checkpoint_one(World *w) {
         Host *h = some_running_host(w);
 
@@ -245,6 +251,10 @@ static void strike(World *w, FaultKind kind) {
                 rot(w);
                 break;
 
+        case FAULT_DISK:
+                slow_disk(some_host(w));
+                break;
+
         case FAULT_RECONFIGURE:
                 admin_reconfigure(w);
                 break;
@@ -262,7 +272,7 @@ static void strike(World *w, FaultKind kind) {
                 break;
 
         default:
-                partition(w, kind);
+                partition(w, kind, some_host(w)->sid);
                 break;
         }
 }
@@ -279,6 +289,86 @@ void fault_on_event(World *w) {
         agenda_add(&w->agenda, w->now_usec + world_draw(w, &w->params.fault_usec), EVENT_FAULT, 0, 0);
 }
 
+/*
+ * Moments
+ */
+
+void fault_on_moment(Host *h, Moment m) {
+        World *w = h->world;
+        uint64_t later = (w->now_usec & 1) != 0 ? w->params.wire_usec.max : w->params.election_usec / 2;
+
+        if (w->phase != 1 || w->params.moment_share[m] == 0 || !prng_chance(&w->prng, w->params.moment_share[m]))
+                return;
+        if (m == MOMENT_PINGS)
+                later = 0;
+        agenda_add(&w->agenda, w->now_usec + prng_below(&w->prng, later + 1), EVENT_MOMENT, world_host_key(h), m);
+}
+
+static void lose_disk(Host *h) {
+        if (h->state == HOST_ABSENT || !admin_may_lose_disk(h->world, h))
+                return;
+        host_crash(h, true);
+        host_wipe(h);
+}
+
+/* What was left behind by a removal is not there any more, and power goes for all. */
+static void abandon(Host *h) {
+        World *w = h->world;
+
+        crash_all(w);
+        host_wipe(h);
+        lose_disk(some_host(w));
+}
+
+void fault_strike_moment(Host *h, Moment m) {
+        World *w = h->world;
+
+        if (w->phase != 1)
+                return;
+        w->statistics->moments[m]++;
+        TRACE(w, "fault: moment %s of h%u", moment_to_string(m), h->sid);
+        if (m == MOMENT_REMOVED) {
+                abandon(h);
+                return;
+        }
+        if (m == MOMENT_PINGS) {
+                host_pause(h, world_draw(w, &w->params.pause_usec));
+                return;
+        }
+        if (m == MOMENT_CANDIDATE && prng_next(&w->prng) & 1)
+                admin_suspects(w, h);
+        switch (prng_below(&w->prng, 8)) {
+
+        case 0:
+                host_crash(h, true);
+                break;
+
+        case 1:
+                host_crash(h, false);
+                break;
+
+        case 2:
+                host_pause(h, world_draw(w, &w->params.pause_usec));
+                break;
+
+        case 3:
+                slow_disk(h);
+                break;
+
+        case 4:
+                partition(w, FAULT_DEAF, h->sid);
+                break;
+
+        case 5:
+                lose_disk(h);
+                break;
+
+        default:
+                partition(w, FAULT_ISOLATE, h->sid);
+                break;
+        }
+}
+
 void fault_heal_all(World *w) {
         for (guint i = 0; i < w->partitions->len; i++)
                 fault_on_heal_links(w, i);
@@ -286,6 +376,7 @@ void fault_heal_all(World *w) {
                 Host *h = &w->hosts[sid];
 
                 h->aimed = false;
+                h->slow_usec = 0;
                 /* A pause that has begun goes on to its end: events wait for that instant. */
                 w->heal_usec = MAX(w->heal_usec, h->resume_usec);
                 if (h->state == HOST_DOWN)

@@ -79,8 +79,11 @@ static void on_wake(void *userdata, uint64_t usec, uint64_t token) {
 
 static uint64_t on_latency(void *userdata, PersistPoint point) {
         Host *h = userdata;
+        World *w = h->world;
 
-        return world_draw(h->world, &h->world->params.disk_usec);
+        if (w->now_usec < h->slow_usec)
+                return prng_between(&w->prng, w->params.election_usec / 10, w->params.election_usec * 3 / 2);
+        return world_draw(w, &w->params.disk_usec);
 }
 
 static bool on_persist(void *userdata, PersistPoint point, PersistPhase phase, uint64_t latency_usec) {
@@ -121,6 +124,7 @@ static void on_truncate(void *userdata, uint64_t io_seq, const ZabPosition *posi
         TRACE(h->world, "h%u truncates to %" PRIu64, h->sid, position->index);
         h->world->statistics->truncs++;
         judge_on_truncate(h, position);
+        fault_on_moment(h, MOMENT_TRUNCATES);
         vstore_truncate(h->store, io_seq, position);
 }
 
@@ -185,6 +189,8 @@ static void on_send(void *userdata, uint64_t conn, const PeerMessage *message) {
         uint32_t peer = network_peer(h->world, conn);
 
         judge_on_send(h, peer, message);
+        if (message->is_zab && message->zab.type == ZAB_MESSAGE_PING)
+                fault_on_moment(h, MOMENT_PINGS);
         network_send(h, conn, message);
 }
 
@@ -198,6 +204,7 @@ static void on_close(void *userdata, uint64_t conn, const char *reason) {
 static void on_config_changed(void *userdata) {
         Host *h = userdata;
 
+        judge_on_config(h);
         network_check_permissions(h->world, h);
 }
 
@@ -206,6 +213,12 @@ static void on_role_changed(void *userdata, ZabRole role, uint32_t epoch, const 
 
         TRACE(h->world, "h%u role %s/%d epoch %u: %s", h->sid, zab_role_to_string(role), role, epoch, reason);
         judge_on_role(h, role, epoch);
+        if (role == ZAB_ROLE_CANDIDATE)
+                fault_on_moment(h, MOMENT_CANDIDATE);
+        else if (role == ZAB_ROLE_LEADER_SYNC)
+                fault_on_moment(h, MOMENT_ELECTED);
+        else if (role == ZAB_ROLE_LEADER)
+                fault_on_moment(h, MOMENT_ESTABLISHED);
 }
 
 static void on_session_ended(void *userdata, uint64_t session, bool expired) {
@@ -288,6 +301,13 @@ void host_on_tick(Host *h) {
         }
 }
 
+static void give_disk_id(Host *h) {
+        for (unsigned i = 0; i < sizeof(h->disk_id.bytes); i += 8)
+                memcpy(h->disk_id.bytes + i, &(uint64_t) { prng_next(&h->world->prng) }, 8);
+        for (unsigned i = 0; i < sizeof(h->pin); i++)
+                h->pin[i] = h->disk_id.bytes[i % sizeof(h->disk_id.bytes)];
+}
+
 void host_init(Host *h, World *w, uint32_t sid, ZabMembership membership) {
         ZabMeta meta = { .cluster_id = w->cluster_id, .sid = sid, .membership = membership };
 
@@ -297,8 +317,7 @@ void host_init(Host *h, World *w, uint32_t sid, ZabMembership membership) {
         h->clock_ppm = (int64_t) prng_below(&w->prng, 2 * w->params.clock_ppm + 1) - w->params.clock_ppm;
         h->clock_base = prng_below(&w->prng, 1000000000);
         h->wall_skew_msec = (int64_t) prng_below(&w->prng, 7200000) - 3600000;
-        for (unsigned i = 0; i < sizeof(h->disk_id.bytes); i += 8)
-                memcpy(h->disk_id.bytes + i, &(uint64_t) { prng_next(&w->prng) }, 8);
+        give_disk_id(h);
         meta.disk_id = h->disk_id;
         vstorage_format(&h->storage, &meta);
         g_queue_init(&h->reads);
@@ -354,6 +373,7 @@ void host_pause(Host *h, uint64_t usec) {
         TRACE(h->world, "h%u pauses for %" PRIu64 " usec", h->sid, usec);
         h->resume_usec = h->world->now_usec + usec;
         h->world->statistics->pauses++;
+        workload_on_pause(h);
 }
 
 void host_wipe(Host *h) {
@@ -365,11 +385,11 @@ void host_wipe(Host *h) {
         w->statistics->wipes++;
         h->store = vstore_free(h->store);
         vstorage_done(&h->storage);
-        for (unsigned i = 0; i < sizeof(h->disk_id.bytes); i += 8)
-                memcpy(h->disk_id.bytes + i, &(uint64_t) { prng_next(&w->prng) }, 8);
+        give_disk_id(h);
         meta.disk_id = h->disk_id;
         vstorage_format(&h->storage, &meta);
         h->lost_disk = true;
+        h->wiped_usec = w->now_usec;
         judge_host_wiped(h);
 }
 
@@ -469,7 +489,7 @@ void host_config_member(const Host *h, ZabMemberRole role, ZabConfigMember *ret)
                 .role = role,
                 .name = names[h->sid],
                 .address = "",
-                .pin = h->disk_id.bytes,
-                .pin_size = sizeof(h->disk_id.bytes),
+                .pin = h->pin,
+                .pin_size = sizeof(h->pin),
         };
 }

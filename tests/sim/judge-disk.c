@@ -161,7 +161,36 @@ static void check_ack(Host *h, const ZabMessage *m) {
                 refuse(h, m, "I11", "not all of that is on disk");
 }
 
-void judge_send_zab(Host *h, const ZabMessage *m) {
+void judge_on_hello(Host *h, const ZabMessage *m) {
+        ZabConfig *c = m->hello.established && m->hello.config ? zab_checkpoint_config_decode(m->hello.config) : NULL;
+
+        h->judge->hello_config = c ? c->version : 0;
+        zab_config_unref(c);
+}
+
+static bool was_led_later(const World *w, uint32_t epoch) {
+        for (guint i = epoch + 1; i < w->judge->epochs->len; i++)
+                if (((const Epoch *) w->judge->epochs->pdata[i])->leader != 0)
+                        return true;
+        return false;
+}
+
+/* 2.8: whoever votes in nothing follows a leader that broadcasts and that nobody has followed, whatever it has promised. */
+static void check_reject(Host *h, uint32_t peer, const ZabMessage *m) {
+        World *w = h->world;
+        Host *leader = &w->hosts[peer];
+        MemberStatus s;
+
+        if (peer == 0 || leader->state != HOST_UP || leader->judge->role != ZAB_ROLE_LEADER ||
+            leader->judge->epoch != m->epoch || h->judge->hello_config != judge_config(w)->version || is_voter(h) ||
+            was_led_later(w, m->epoch))
+                return;
+        member_get_status(leader->member, &s);
+        if (!s.pending_config)
+                refuse(h, m, "V4", "it votes in nothing, and stays outside");
+}
+
+void judge_send_zab(Host *h, uint32_t peer, const ZabMessage *m) {
         const ZabMeta *meta = &h->store->record.meta;
         HostJudge *j = h->judge;
 
@@ -194,6 +223,11 @@ void judge_send_zab(Host *h, const ZabMessage *m) {
                 check_ack(h, m);
                 break;
 
+        case ZAB_MESSAGE_REJECT:
+                if (judge_config(h->world))
+                        check_reject(h, peer, m);
+                break;
+
         default:
                 break;
         }
@@ -202,5 +236,5 @@ void judge_send_zab(Host *h, const ZabMessage *m) {
 void judge_on_send(Host *h, uint32_t peer, const PeerMessage *message) {
         if (h->world->failure || !message->is_zab)
                 return;
-        judge_send_zab(h, &message->zab);
+        judge_send_zab(h, peer, &message->zab);
 }

@@ -29,6 +29,7 @@ void judge_init(World *w) {
         w->judge->configs = g_ptr_array_new_with_free_func(config_free);
         w->judge->config_indexes = g_array_new(FALSE, FALSE, sizeof(uint64_t));
         w->judge->early = g_array_new(FALSE, FALSE, sizeof(EarlyClose));
+        w->judge->broken = g_array_new(FALSE, FALSE, sizeof(BrokenPromise));
 }
 
 void judge_done(World *w) {
@@ -37,6 +38,7 @@ void judge_done(World *w) {
         g_ptr_array_unref(w->judge->configs);
         g_array_unref(w->judge->config_indexes);
         g_array_unref(w->judge->early);
+        g_array_unref(w->judge->broken);
         g_free(w->judge);
 }
 
@@ -170,6 +172,8 @@ static void check_config(Host *h, const ZabEntry *e) {
 
         if (!j->is_leader || zxid_epoch(e->zxid) != j->epoch)
                 return;
+        h->world->judge->configs_proposed++;
+        fault_on_moment(h, MOMENT_CONFIG);
         for (uint64_t i = MAX(j->commit, j->established) + 1; i <= judge_log_last(j); i++) {
                 const Proposal *p = judge_proposal(h->world, judge_log_zxid(j, i));
 
@@ -286,6 +290,21 @@ void judge_on_role(Host *h, ZabRole role, uint32_t number) {
         check_complete(h, number);
 }
 
+/* I15: what a member takes for a committed configuration is one. */
+void judge_on_config(Host *h) {
+        World *w = h->world;
+        const Proposal *p;
+        MemberStatus s;
+
+        if (!h->member)
+                return;
+        member_get_status(h->member, &s);
+        p = s.config ? judge_proposal(w, s.config->version) : NULL;
+        if (p && p->index <= judge_committed(w) && judge_zxid(w, p->index) != s.config->version)
+                world_fail(w, "I15", "h%u goes by the configuration " ZXID_FORMAT " of %" PRIu64 ", but " ZXID_FORMAT
+                           " is committed there", h->sid, s.config->version, p->index, judge_zxid(w, p->index));
+}
+
 static void commit_config(World *w, uint64_t index, const Proposal *p, Zxid zxid) {
         ZabConfig *c = zab_config_decode(p->payload, zxid);
 
@@ -319,6 +338,8 @@ static void extend(Host *h) {
         g_array_append_val(w->judge->committed, c);
         if (p->type == ZAB_ENTRY_CONFIG)
                 commit_config(w, index, p, c.zxid);
+        else
+                judge_promises(w, c.zxid);
         w->statistics->entries++;
 }
 
@@ -358,13 +379,38 @@ static void check_applied(Host *h, const MemberStatus *s) {
                 check_digest(h);
 }
 
+/* I15: who has applied a configuration, or a snapshot behind it, goes by that one or a later one. */
+static void check_config_known(Host *h, const MemberStatus *s) {
+        const Judge *j = h->world->judge;
+
+        for (guint i = j->configs->len; i-- > 0;) {
+                Zxid version = ((const ZabConfig *) j->configs->pdata[i])->version;
+
+                if (g_array_index(j->config_indexes, uint64_t, i) > s->applied_index)
+                        continue;
+                if (!s->config || s->config->version < version)
+                        world_fail(h->world, "I15", "h%u has applied %" PRIu64 " and does not know the configuration "
+                                   ZXID_FORMAT " of %" PRIu64, h->sid, s->applied_index, version,
+                                   g_array_index(j->config_indexes, uint64_t, i));
+                return;
+        }
+}
+
+/* Nothing is under way that could still tell the member what is durable. */
+static void check_durable_known(Host *h, const MemberStatus *s) {
+        if (vstore_is_idle(h->store) && !h->store->stalled && s->durable_index < s->last_index)
+                world_fail(h->world, "V3", "h%u was told of all that its store has done, and takes %" PRIu64
+                           " for durable with a log to %" PRIu64, h->sid, s->durable_index, s->last_index);
+}
+
 /* A member goes on from a snapshot when its store has told it so; one whose disk was wrong may go back by it. */
 static bool has_switched(const Host *h, const MemberStatus *s) {
         const HostJudge *j = h->judge;
 
         if (j->installing == 0)
                 return false;
-        return j->applied < j->installing ? s->applied_index >= j->installing :
+        /* The latter may also go on with its own log until then, if it hears that this is committed. */
+        return j->applied < j->installing && !j->bad_disk ? s->applied_index >= j->installing :
                h->store->installing == 0 && s->last_index == j->installing;
 }
 
@@ -386,6 +432,9 @@ void judge_step(Host *h) {
         if (j->is_leader && s.commit_index > MAX(j->commit, j->base) && s.commit_index > judge_committed(w))
                 judge_commit(w, h, s.commit_index);
         j->commit = MAX(s.commit_index, j->base);
-        if (s.applied_index != j->applied)
+        check_durable_known(h, &s);
+        if (s.applied_index != j->applied) {
                 check_applied(h, &s);
+                check_config_known(h, &s);
+        }
 }

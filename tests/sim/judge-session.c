@@ -53,6 +53,8 @@ void judge_on_received(Host *h, uint32_t from, const PeerMessage *message) {
                 h->judge->mark_epoch = message->zab.epoch;
                 h->judge->mark = message->zab.position.index;
         }
+        if (message->is_zab && message->zab.type == ZAB_MESSAGE_LEADER_HELLO)
+                judge_on_hello(h, &message->zab);
         if (message->is_zab || h->judge->role != ZAB_ROLE_LEADER || m->epoch != h->judge->epoch)
                 return;
         if (m->type == MEMBER_MESSAGE_TOUCH)
@@ -76,6 +78,7 @@ void judge_close(Host *leader, const ZabEntry *entry) {
                 const Touch *t = need_touch(leader, d.request.target);
                 uint64_t timeout_usec = (uint64_t) workload_session_timeout_msec(w, d.request.target) * 1000;
 
+                TRACE(w, "h%u proposes the end of session " ZXID_FORMAT, leader->sid, d.request.target);
                 early.session = d.request.target;
                 early.silent_usec = host_clock(leader) - MAX(t->at_usec, leader->judge->led_since_usec);
                 if (early.silent_usec < timeout_usec || (workload_keeps(leader, d.request.target) &&
@@ -85,7 +88,38 @@ void judge_close(Host *leader, const ZabEntry *entry) {
         request_decoded_done(&d);
 }
 
+static void note_promises(World *w, Zxid zxid, uint64_t session) {
+        for (uint32_t sid = 1; sid <= w->params.hosts; sid++) {
+                Host *h = &w->hosts[sid];
+                uint64_t deadline = h->state == HOST_UP ? member_session_deadline(h->member, session) : 0;
+                BrokenPromise b = { .zxid = zxid, .session = session, .sid = sid };
+
+                if (deadline <= host_clock(h))
+                        continue;
+                b.left_usec = deadline - host_clock(h);
+                g_array_append_val(w->judge->broken, b);
+        }
+}
+
+void judge_promises(World *w, Zxid zxid) {
+        const Proposal *p = judge_proposal(w, zxid);
+        DecodedRequest d;
+
+        if (!request_decode(g_bytes_get_data(p->payload, NULL), g_bytes_get_size(p->payload), &d))
+                return;
+        if (d.request.op == REQUEST_CLOSE_SESSION && d.request.expired)
+                note_promises(w, zxid, d.request.target);
+        request_decoded_done(&d);
+}
+
 void judge_closed(World *w, Zxid zxid) {
+        for (guint i = 0; i < w->judge->broken->len; i++) {
+                const BrokenPromise *b = &g_array_index(w->judge->broken, BrokenPromise, i);
+
+                if (b->zxid == zxid)
+                        world_fail(w, "S3", "session " ZXID_FORMAT " is ended for its time-out with " ZXID_FORMAT
+                                   ", but h%u was promised another %" PRIu64 " usec", b->session, zxid, b->sid, b->left_usec);
+        }
         for (guint i = 0; i < w->judge->early->len; i++) {
                 const EarlyClose *e = &g_array_index(w->judge->early, EarlyClose, i);
 

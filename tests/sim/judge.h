@@ -10,7 +10,7 @@
  *
  *     judge-log.c      I1 to I7, I9, I13, I14, I15: logs and applied streams
  *     judge-disk.c     I8, I10, I11: what had to be durable, and where, before something was said or done
- *     judge-session.c  S3: nobody's session is ended early
+ *     judge-session.c  S3: nobody's session is ended early, or before what its member was promised
  *     history.c, replay.c, replay-watch.c, linear.c: what clients saw, at the end of the seed
  */
 
@@ -56,6 +56,7 @@ struct HostJudge {
         uint32_t accepted, current;     /* META on the platter, over all runs with this disk */
         uint32_t mark_epoch;            /* the last NEWLEADER that it was sent or, as leader, stands for: */
         uint64_t mark;                  /* the end of the history of this epoch */
+        Zxid hello_config;              /* the last LEADER_HELLO: of a leader that broadcasts, the configuration in it; 0 */
         uint32_t promised;              /* highest epoch it sent a grant or a SYNC_REQUEST for, with this disk */
         bool bad_disk;                  /* wiped or rotten: what was there may be gone */
         uint64_t installing;            /* base of a snapshot that is to become the state, or 0 */
@@ -69,12 +70,22 @@ typedef struct EarlyClose {
         uint64_t session, silent_usec;
 } EarlyClose;
 
+/* A session whose end was committed while a member was promised more, if the entry has that effect. */
+typedef struct BrokenPromise {
+        Zxid zxid;
+        uint64_t session;
+        uint32_t sid;
+        uint64_t left_usec;
+} BrokenPromise;
+
 struct Judge {
         GPtrArray *epochs;              /* Epoch, by number */
         GArray *committed;              /* Committed: G */
         GPtrArray *configs;             /* ZabConfig committed, in order */
         GArray *config_indexes;         /* uint64_t, theirs */
         GArray *early;                  /* EarlyClose, by zxid within an epoch */
+        GArray *broken;                 /* BrokenPromise */
+        uint64_t configs_proposed;
 };
 
 void judge_init(World *w);
@@ -99,6 +110,7 @@ void judge_on_truncate(Host *h, const ZabPosition *position);
 void judge_on_install(Host *h, const ZabPosition *position);
 void judge_on_send(Host *h, uint32_t peer, const PeerMessage *message);
 void judge_on_role(Host *h, ZabRole role, uint32_t epoch);
+void judge_on_config(Host *h);
 /* After every input. */
 void judge_step(Host *h);
 
@@ -111,12 +123,15 @@ bool judge_disk_has(const Host *h, uint64_t index, Hash128 chain);
 void judge_quorums(World *w);
 /* Before G or a leader's commit reaches `index` of this host's log: a quorum of every configuration in force has it. */
 void judge_commit(World *w, Host *h, uint64_t index);
-void judge_send_zab(Host *h, const ZabMessage *m);
+void judge_send_zab(Host *h, uint32_t peer, const ZabMessage *m);
+void judge_on_hello(Host *h, const ZabMessage *m);
 
 /* judge-session.c */
 void judge_on_local_touch(Host *h, uint64_t session);
 void judge_on_received(Host *h, uint32_t from, const PeerMessage *message);
 void judge_on_keep(Host *h, uint64_t session);
 void judge_close(Host *leader, const ZabEntry *entry);
+/* G has come to this entry: a session that ends by it for its time-out was promised to nobody for longer. */
+void judge_promises(World *w, Zxid zxid);
 /* The entry of this zxid has ended a session for its time-out: not before its time? */
 void judge_closed(World *w, Zxid zxid);

@@ -54,6 +54,7 @@ static void print_failure(void *userdata, uint64_t seed, const char *why) {
 static int run(void) {
         Statistics *sum = g_new0(Statistics, 1);
         uint64_t began = runner_clock_msec();
+        const char *gap;
         unsigned failures = runner_run(&(RunnerOptions) {
                 .first = (uint64_t) options.first,
                 .seeds = (uint64_t) options.seeds,
@@ -65,13 +66,16 @@ static int run(void) {
         }, sum);
 
         if (!options.hash) {
-                statistics_print(sum, (double) (runner_clock_msec() - began) / 1000, (unsigned) options.jobs);
+                statistics_print(sum, (double) (runner_clock_msec() - began) / 1000, (double) runner_processor_msec() / 1000);
                 printf("%s: profile %s, seeds %" PRId64 " to %" PRId64 "\n", failures == 0 ? "clean" : "NOT CLEAN",
                        profile_to_string(options.profile), (int64_t) options.first,
                        (int64_t) (options.first + options.seeds - 1));
         }
+        gap = statistics_gap(sum);
+        if (gap && failures == 0)
+                printf("NOT COVERED: not one of these: %s\n", gap);
         g_free(sum);
-        return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        return failures == 0 && !gap ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 static bool check_options(int argc) {

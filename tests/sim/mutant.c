@@ -20,7 +20,6 @@ typedef struct Mutant {
         SimProfile profile;
         unsigned seeds;                 /* within which it must be found */
         bool rare;                      /* takes minutes: not in every test run */
-        const char *masked;             /* cannot be seen here: why; the unit tests of zab have it */
 } Mutant;
 
 #define FAST SIM_PROFILE_FAST
@@ -39,29 +38,30 @@ static const Mutant mutants[] = {
         { ZAB_BREAK_COMMIT_ALONE, "COMMIT without a quorum", FAST, 500 },
         { ZAB_BREAK_APPLY_BEFORE_COMMIT, "applied before it is committed", FAST, 500 },
         { ZAB_BREAK_APPLY_BEFORE_DURABLE, "applied before it is durable here", FAST, 500 },
-        { ZAB_BREAK_READ_TOO_NEW, "read on a new leader before NEWLEADER has its quorum", FAST, 0, true,
-          "the member asks nobody but a leader that broadcasts" },
+        { ZAB_BREAK_READ_APPLIED, "read index of what is applied, not of what is committed", FAST, 500 },
         { ZAB_BREAK_NO_NEWLEADER, "broadcast without a NEWLEADER round", FAST, 500 },
-        { ZAB_BREAK_READ_LEASE, "read without a quorum round", FAST, 500 },
+        { ZAB_BREAK_READ_LEASE, "read without a quorum round", FAST, 2000 },
         { ZAB_BREAK_ELECT_APPLIED, "election by the applied position", FAST, 500 },
         { ZAB_BREAK_COUNT_UNSYNCED, "who is still synchronising is counted", FAST, 500 },
-        { ZAB_BREAK_TRUNC_KEEPS_DURABLE, "durable not lowered by TRUNC", FAST, 2000 },
-        { ZAB_BREAK_WIPED_VOTES, "a wiped voter keeps its identity", FAST, 2000 },
-        { ZAB_BREAK_ACK_AFTER_PROMISE, "ACK to the old leader after a later promise", FAST, 10000 },
-        { ZAB_BREAK_OLD_QUORUM, "reconfiguration decided by the old quorum alone", FAST, 2000 },
-        { ZAB_BREAK_NEW_QUORUM, "reconfiguration decided by the new quorum alone", SLOW, 50000, true },
-        { ZAB_BREAK_VOTE_ZXID_ONLY, "vote compares the last zxid only", FAST, 20000, true },
-        { ZAB_BREAK_META_OF_EARLIER_SESSION, "META completion of an earlier session counts", SLOW, 50000, true },
-        { ZAB_BREAK_NO_CONFIG_TAUGHT, "DIFF from genesis without the configuration", SLOW, 50000, true },
-        { ZAB_BREAK_STALE_COMPLETION, "completion from before a truncation counts", SLOW, 50000, true },
-        { ZAB_BREAK_NO_GOSSIP, "election messages teach no commit", FAST, 50000, true },
-        { ZAB_BREAK_NO_WAIVER, "a removed member with a later promise stays outside", FAST, 50000, true },
-        { ZAB_BREAK_TRUNC_RAISES_NOTHING, "durable not raised by the truncation itself", FAST, 20000, true },
-        { ZAB_BREAK_RECONFIGURE_UNSYNCED, "voters added that have nothing yet", FAST, 20000, true },
-        { ZAB_BREAK_CONFIG_SURVIVES_TRUNC, "a configuration that was cut off stays in force", FAST, 20000, true },
-        { ZAB_BREAK_READ_OLD_ROUND, "read confirmed by a round that began before it", FAST, 20000, true },
-        { ZAB_BREAK_ECHO_UNCONFIRMED, "time echoed without a quorum", FAST, 20000, true },
-        { ZAB_BREAK_COMMIT_UNMATCHED, "COMMIT applied to entries that may not be the leader's", FAST, 20000, true },
+        { ZAB_BREAK_TRUNC_KEEPS_DURABLE, "durable not lowered by TRUNC", FAST, 500 },
+        { ZAB_BREAK_WIPED_VOTES, "a wiped voter keeps its identity", FAST, 500 },
+        { ZAB_BREAK_ACK_AFTER_PROMISE, "ACK to the old leader after a later promise", FAST, 2000 },
+        { ZAB_BREAK_OLD_QUORUM, "reconfiguration decided by the old quorum alone", FAST, 500 },
+        { ZAB_BREAK_NEW_QUORUM, "reconfiguration decided by the new quorum alone", FAST, 500 },
+        { ZAB_BREAK_VOTE_ZXID_ONLY, "vote compares the last zxid only", FAST, 50000, true },
+        { ZAB_BREAK_META_OF_EARLIER_SESSION, "META completion of an earlier session counts", FAST, 500 },
+        { ZAB_BREAK_NO_CONFIG_TAUGHT, "neither hello, NEWLEADER nor SNAP brings the configuration", FAST, 500 },
+        { ZAB_BREAK_STALE_COMPLETION, "completion from before a truncation counts", SLOW, 5000 },
+        { ZAB_BREAK_NO_GOSSIP, "election messages teach no commit", SLOW, 200000, true },
+        { ZAB_BREAK_NO_WAIVER, "a removed member with a later promise stays outside", SLOW, 50000, true },
+        { ZAB_BREAK_TRUNC_RAISES_NOTHING, "durable not raised by the truncation itself", FAST, 5000 },
+        { ZAB_BREAK_RECONFIGURE_UNSYNCED, "voters added that have nothing yet", FAST, 2000 },
+        { ZAB_BREAK_CONFIG_SURVIVES_TRUNC, "a configuration that was cut off stays in force", SLOW, 3000 },
+        { ZAB_BREAK_READ_OLD_ROUND, "read confirmed by a round that began before it", FAST, 2000 },
+        { ZAB_BREAK_ECHO_UNCONFIRMED, "time echoed without a quorum", FAST, 5000 },
+        { ZAB_BREAK_COMMIT_UNMATCHED, "COMMIT applied to entries that may not be the leader's", FAST, 500 },
+        { ZAB_BREAK_WAIVED_VOTES, "who has promised a later epoch is made a voter", SLOW, 20000, true },
+        { ZAB_BREAK_SETTLED_EARLY, "a removal reported before a quorum's META knows it", SLOW, 5000 },
 };
 
 _Static_assert(G_N_ELEMENTS(mutants) == _ZAB_BREAK_MAX - 1, "every wrong ordering is tried");
@@ -79,14 +79,9 @@ static void on_failed(void *userdata, uint64_t seed, const char *why) {
 }
 
 static bool run_one(const Mutant *m, unsigned jobs) {
-        Statistics *s;
+        Statistics *s = g_new0(Statistics, 1);
         Found f = { 0 };
 
-        if (m->masked) {
-                printf("%2d  %-56s not run: %s\n", m->number, m->name, m->masked);
-                return true;
-        }
-        s = g_new0(Statistics, 1);
         zab_break = m->number;
         (void) runner_run(&(RunnerOptions) {
                 .first = 1,

@@ -46,8 +46,21 @@ typedef enum FaultKind {
         FAULT_CHECKPOINT,
         FAULT_WALL,                     /* a wall clock jumps */
         FAULT_ROT,                      /* a bit of a log at rest */
+        FAULT_DISK,                     /* one disk is slow for a while */
         _FAULT_MAX,
 } FaultKind;
+
+/* Somebody's step into which trouble fits best. */
+typedef enum Moment {
+        MOMENT_CANDIDATE,
+        MOMENT_ELECTED,
+        MOMENT_ESTABLISHED,
+        MOMENT_CONFIG,                  /* as leader it has proposed a configuration */
+        MOMENT_TRUNCATES,
+        MOMENT_PINGS,                   /* as leader it has begun a round: a pause, then */
+        MOMENT_REMOVED,                 /* the administrator was told that it may go */
+        _MOMENT_MAX,
+} Moment;
 
 typedef struct Params {
         SimProfile profile;             /* FAST or SLOW_DISK */
@@ -60,6 +73,7 @@ typedef struct Params {
         Spread disk_usec;
         Spread pause_usec, down_usec, cut_usec, fault_usec, op_usec;
         unsigned fault_weights[_FAULT_MAX], fault_weights_sum;
+        unsigned moment_share[_MOMENT_MAX];     /* of a thousand moments of a kind, so many bring trouble */
         unsigned segment_bytes, keep_bytes;
         bool meta_overtakes;            /* a META write does not wait for appends asked for before it (protocol 2.5) */
         uint64_t checkpoint_usec;       /* between a host's checkpoints, on average; 0: only as faults */
@@ -70,6 +84,7 @@ typedef struct Params {
         unsigned watch_share, linear_share, read_share, multi_share;    /* of a thousand requests */
         uint64_t request_bytes;         /* data of a znode, up to */
         bool black_box;                 /* check linearizability without trusting zxids, too */
+        unsigned remove_share;          /* of a thousand voters that are to be none any more: removed at once, not demoted */
         bool admin_mends;               /* wiped and removed hosts are taken in again during phase 1 */
 } Params;
 
@@ -78,3 +93,4 @@ uint64_t spread_draw(const Spread *s, Prng *prng);
 bool prng_chance(Prng *prng, unsigned thousandths);
 uint64_t prng_between(Prng *prng, uint64_t min, uint64_t max);
 const char *fault_kind_to_string(FaultKind k);
+const char *moment_to_string(Moment m);

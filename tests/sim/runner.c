@@ -6,11 +6,13 @@
 
 #include "tests/sim/runner.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +43,14 @@ uint64_t runner_clock_msec(void) {
         return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
 }
 
+uint64_t runner_processor_msec(void) {
+        struct rusage u;
+
+        (void) getrusage(RUSAGE_CHILDREN, &u);
+        return (uint64_t) (u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
+                (uint64_t) (u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+}
+
 bool runner_run_seed(uint64_t seed, SimProfile profile, Statistics *statistics, bool verbose, char *failure, size_t size,
                      uint64_t *ret_hash) {
         World *w = world_new(seed, profile, statistics, verbose);
@@ -53,8 +63,11 @@ bool runner_run_seed(uint64_t seed, SimProfile profile, Statistics *statistics, 
         return ok;
 }
 
-/* Every `jobs`th seed from w->next on, until one fails. */
+/* Every `jobs`th seed from w->next on, until one fails.  The next world takes the memory that the one before gave back. */
 static void work(const RunnerOptions *o, Worker *w) {
+        (void) mallopt(M_TRIM_THRESHOLD, 256 * 1024 * 1024);
+        (void) mallopt(M_MMAP_THRESHOLD, 32 * 1024 * 1024);
+        (void) mallopt(M_TOP_PAD, 4 * 1024 * 1024);
         while (w->next < o->first + o->seeds) {
                 w->seed = w->next;
                 w->next += o->jobs;

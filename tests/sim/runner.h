@@ -30,3 +30,4 @@ bool runner_run_seed(uint64_t seed, SimProfile profile, Statistics *statistics, 
                      uint64_t *ret_hash);
 
 uint64_t runner_clock_msec(void);
+uint64_t runner_processor_msec(void);   /* of all processes that have ended: others may be at work on this machine, too */

@@ -47,10 +47,34 @@ static void print_faults(const Statistics *s) {
         printf("faults:");
         for (unsigned k = 0; k < _FAULT_MAX; k++)
                 printf(" %s %" PRIu64, fault_kind_to_string((FaultKind) k), s->faults[k]);
+        printf("\nat moments:");
+        for (unsigned m = 0; m < _MOMENT_MAX; m++)
+                printf(" %s %" PRIu64, moment_to_string((Moment) m), s->moments[m]);
         printf("\n");
 }
 
-void statistics_print(const Statistics *s, double seconds, unsigned jobs) {
+#define SEEDS_MIN 150                   /* so many show everything */
+
+const char *statistics_gap(const Statistics *s) {
+        const struct {
+                const char *what;
+                uint64_t count;
+        } all[] = {
+                { "elections", s->leaders }, { "SNAPs", s->snaps }, { "TRUNCs", s->truncs }, { "checkpoints", s->checkpoints },
+                { "reconfigurations", s->reconfigurations }, { "transfers", s->transfers }, { "disks replaced", s->replaced },
+                { "crashes", s->crashes }, { "pauses", s->pauses }, { "partitions", s->partitions }, { "wiped disks", s->wipes },
+                { "writes", s->writes }, { "linearizable reads", s->linear_reads }, { "watch events", s->watch_events },
+                { "sessions that move", s->moves }, { "sessions that expire", s->expirations },
+                { "black-box histories", s->black_boxes },
+        };
+
+        for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+                if (s->seeds >= SEEDS_MIN && all[i].count == 0)
+                        return all[i].what;
+        return NULL;
+}
+
+void statistics_print(const Statistics *s, double seconds, double processor) {
         print_persist(s);
         print_received(s);
         printf("\n");
@@ -68,8 +92,8 @@ void statistics_print(const Statistics *s, double seconds, unsigned jobs) {
                s->watch_events);
         printf("sessions %" PRIu64 " (moved %" PRIu64 ", expired %" PRIu64 "), black-box histories %" PRIu64 " of %" PRIu64
                " operations\n", s->sessions, s->moves, s->expirations, s->black_boxes, s->black_box_operations);
-        printf("seeds %" PRIu64 ", simulated hours %.1f, events %" PRIu64 ", messages %" PRIu64 ", %.1f s on %u core%s: %.0f "
-               "seeds per second per core, %.0f times real time\n", s->seeds, (double) s->usec / 3.6e9, s->events,
-               s->messages, seconds, jobs, jobs == 1 ? "" : "s", (double) s->seeds / seconds / jobs,
-               (double) s->usec / 1e6 / seconds / jobs);
+        processor = processor > 0 ? processor : 0.001;
+        printf("seeds %" PRIu64 ", simulated hours %.1f, events %" PRIu64 ", messages %" PRIu64 ", %.1f s, of one core %.1f s: "
+               "%.0f seeds per second per core, %.0f times real time\n", s->seeds, (double) s->usec / 3.6e9, s->events,
+               s->messages, seconds, processor, (double) s->seeds / processor, (double) s->usec / 1e6 / processor);
 }

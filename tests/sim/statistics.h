@@ -21,10 +21,13 @@ typedef struct Statistics {
         uint64_t elections, leaders, crashes, crashes_all, pauses, breaks, partitions;
         uint64_t snaps, truncs, checkpoints, reconfigurations, transfers, wipes, rots, damaged, torn, replaced;
         uint64_t black_boxes, black_box_operations;
-        uint64_t faults[_FAULT_MAX];
+        uint64_t faults[_FAULT_MAX], moments[_MOMENT_MAX];
         uint64_t persist[_PERSIST_MAX][_PERSIST_PHASE_MAX];
         uint64_t received[_ZAB_ROLE_MAX][_MEMBER_MESSAGE_MAX];
 } Statistics;
 
 void statistics_add(Statistics *to, const Statistics *from);
-void statistics_print(const Statistics *s, double seconds, unsigned jobs);
+/* What never happened, though over so many seeds it should have; NULL: nothing. */
+const char *statistics_gap(const Statistics *s);
+/* Seconds that have passed, and that processors have spent. */
+void statistics_print(const Statistics *s, double seconds, double processor);

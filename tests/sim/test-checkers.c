@@ -45,7 +45,8 @@ static bool is_rich(const World *w) {
                 up += w->hosts[sid].state == HOST_UP && w->hosts[sid].judge->applied == judge_committed(w);
         tree_foreach_session(member_get_tree(leader(w)->member), take_session_of_leader,
                              &(SessionOfLeader) { leader(w)->sid, &session });
-        return session != 0 && zab_config_voters(judge_config(w)) >= 3 && up >= 3 && events >= 8 && judge_committed(w) >= 100 && judge_log_last(w->hosts[1].judge) > 0;
+        return session != 0 && zab_config_voters(judge_config(w)) >= 3 && up >= 3 && events >= 8 && judge_committed(w) >= 100 &&
+                judge_log_last(w->hosts[1].judge) > 0;
 }
 
 static World *make_world(void) {
@@ -173,8 +174,16 @@ static void invent_entry(World *w) {
         p->payload = g_bytes_new_take(bytes, size);
 }
 
+/* Of one that leaves a time in the tree. */
 static void change_time(World *w) {
-        proposal_of(w, acknowledged(w, 2))->time_msec++;
+        for (unsigned n = 0;; n++) {
+                Op *op = acknowledged(w, n);
+
+                if (op->op == REQUEST_CREATE || op->op == REQUEST_SET_DATA) {
+                        proposal_of(w, op)->time_msec++;
+                        return;
+                }
+        }
 }
 
 static void change_digest(World *w) {
@@ -373,6 +382,12 @@ static void test_configurations(void) {
         e.type = ZAB_ENTRY_CONFIG;
         judge_on_append(l, &e, 1);
         expect_failure(w, "I15");
+
+        judge_on_config(l);
+        g_assert_null(w->failure);
+        g_array_index(w->judge->committed, Committed, judge_proposal(w, judge_config(w)->version)->index - 1).zxid++;
+        judge_on_config(l);
+        expect_failure(w, "I15");
         world_free(w);
 }
 
@@ -438,7 +453,7 @@ static void send(Host *h, ZabMessageType type, uint32_t epoch, uint64_t index) {
         ZabMessage m = { .type = type, .epoch = epoch, .index = index };
 
         m.vote.granted = true;
-        judge_send_zab(h, &m);
+        judge_send_zab(h, 0, &m);
 }
 
 static void test_messages(void) {

@@ -337,6 +337,10 @@ void vstore_checkpoint(VStore *s, bool full, VChanges *rows, const CheckpointPos
                 g_bytes_ref(o->at.config);
 }
 
+bool vstore_is_idle(const VStore *s) {
+        return !s->ops && !s->in_step && s->step == s->steps->len;
+}
+
 bool vstore_is_checkpointing(const VStore *s) {
         return s->checkpoint;
 }

@@ -147,6 +147,7 @@ void vstore_write_meta(VStore *s, uint64_t io_seq, const ZabMeta *meta);
 void vstore_install(VStore *s, uint64_t io_seq, const ZabMeta *meta, VChanges *rows, const CheckpointPosition *position);
 void vstore_checkpoint(VStore *s, bool full, VChanges *rows, const CheckpointPosition *position);
 bool vstore_is_checkpointing(const VStore *s);
+bool vstore_is_idle(const VStore *s);   /* what was asked for is done and told, checkpoints excepted */
 void vstore_on_disk(VStore *s, uint64_t token);
 
 /* Durable entries, up to so many bytes (at least one); empty if they are gone. */

@@ -415,11 +415,21 @@ static bool may_ask(const Client *c) {
                          last->op != REQUEST_CLOSE_SESSION);
 }
 
+#define EXTRA (UINT64_C(1) << 32)       /* an event beside the client's own */
+
+void workload_on_pause(Host *h) {
+        World *w = h->world;
+
+        for (guint i = 0; i < w->workload->clients->len; i++)
+                if (((Client *) w->workload->clients->pdata[i])->host == h && prng_next(&w->prng) & 1)
+                        agenda_add(&w->agenda, h->resume_usec, EVENT_CLIENT, 0, i | EXTRA);
+}
+
 void workload_on_client(World *w, uint64_t number) {
-        Client *c = w->workload->clients->pdata[number];
+        Client *c = w->workload->clients->pdata[number & (EXTRA - 1)];
         Host *h;
 
-        if (!w->done)
+        if (!w->done && !(number & EXTRA))
                 agenda_add(&w->agenda, w->now_usec + world_draw(w, &w->params.op_usec), EVENT_CLIENT, 0, number);
         if (w->workload->stopped && c->outstanding.length == 0 && !c->probe)
                 return;

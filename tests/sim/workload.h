@@ -102,6 +102,7 @@ void workload_done(World *w);
 /* Nobody hears anything any more: what was applied where each is connected is what they had to hear of. */
 void workload_end(World *w);
 void workload_on_client(World *w, uint64_t number);
+void workload_on_pause(Host *h);        /* some ask at the very end of it, before the member has heard anything */
 void workload_host_gone(Host *h);
 void workload_on_session_ended(Host *h, uint64_t session, bool expired);
 bool workload_keeps(const Host *h, uint64_t session);   /* the host was told to answer for it */

@@ -247,8 +247,14 @@ static void on_host_event(World *w, const Event *e) {
                         host_start(h);
                 break;
 
+        case EVENT_MOMENT:
+                fault_strike_moment(h, (Moment) e->number);
+                break;
+
         default:
-                host_crash(h, e->number);
+                /* Aimed at a step that took so long that everything is healed by now: only if its store is waiting for it. */
+                if (w->phase == 1 || h->store->stalled)
+                        host_crash(h, e->number);
                 break;
         }
 }

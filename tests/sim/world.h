@@ -46,7 +46,9 @@ struct Host {
         HostState state;
         uint32_t run;                   /* grows with each start; events of others are void */
         uint64_t resume_usec;           /* paused until then */
+        uint64_t slow_usec;             /* its disk is slow until then */
         Id128 disk_id;
+        uint8_t pin[32];                /* a key of its own with each disk */
 
         uint64_t boot_usec, clock_base; /* CLOCK_BOOTTIME: base at the instant `boot` of the world */
         int64_t clock_ppm;
@@ -74,6 +76,7 @@ struct Host {
         unsigned aim_skip;
 
         bool lost_disk;                 /* wiped or rotten since a configuration last took it in */
+        uint64_t wiped_usec;            /* when */
         HostJudge *judge;
 };
 
@@ -161,6 +164,8 @@ void network_on_deliver(World *w, uint64_t end);
 void fault_init(World *w);
 void fault_on_event(World *w);
 void fault_on_heal_links(World *w, uint64_t number);
+void fault_on_moment(Host *h, Moment m);        /* now; trouble may follow in the next instant or a little later */
+void fault_strike_moment(Host *h, Moment m);
 void fault_heal_all(World *w);
 void fault_done(World *w);
 
@@ -173,5 +178,6 @@ bool admin_is_idle(const World *w);
 void admin_reconfigure(World *w);       /* something at random */
 void admin_transfer(World *w);
 void admin_host_crashed(World *w, Host *h);
+void admin_suspects(World *w, const Host *h);   /* it looks as if it were gone */
 /* How many more voters of every configuration in force may lose their disks. */
 bool admin_may_lose_disk(World *w, const Host *h);

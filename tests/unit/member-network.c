@@ -387,7 +387,7 @@ static bool deliver(Network *n) {
         if (m->message.is_zab && m->message.zab.type == _ZAB_MESSAGE_MAX) {
                 if (n->hosts[m->from].conns[m->to] == m->conn)
                         disconnect(n, &n->hosts[m->from], to);
-        } else if (to->member && to->conns[m->from] == m->conn) {
+        } else if (to->member && to->conns[m->from] == m->conn && !n->silent[m->from] && !n->silent[m->to]) {
                 member_on_message(to->member, m->conn, m->from, &m->message);
                 n->delivered++;
         }

@@ -52,6 +52,7 @@ struct Network {
         uint64_t next_conn;
         GQueue messages;                /* Message*, in order of sending */
         bool cut[HOSTS_MAX + 1][HOSTS_MAX + 1];
+        bool silent[HOSTS_MAX + 1];     /* its connections stand, and what it sends or is sent is lost */
         uint64_t delivered;
         uint64_t kill_leader_at;        /* not 0: after that many deliveries */
 };

@@ -52,6 +52,15 @@ static void on_message(void *userdata, uint64_t conn, uint32_t sid, const PeerMe
                 peer_mesh_set_config(n->mesh, NULL, NULL);
 }
 
+static void on_alive(void *userdata, uint64_t conn, uint32_t sid) {
+        Node *n = userdata;
+
+        g_assert_cmpuint(n->conn[sid], ==, conn);
+        n->alive++;
+        if (n->closes_in_message)
+                peer_mesh_close(n->mesh, conn, "heard enough");
+}
+
 static void on_alarm(void *userdata, int priority, const char *text) {
         Node *n = userdata;
 
@@ -116,7 +125,10 @@ void nodes_done(void) {
 
 Node *node_start(uint32_t sid) {
         Node *n = &test_nodes[sid];
-        const PeerMeshListener listener = { on_up, on_down, on_message, on_alarm, on_join, on_join_cancelled, n };
+        const PeerMeshListener listener = {
+                .up = on_up, .down = on_down, .message = on_message, .alive = on_alive, .alarm = on_alarm, .join = on_join,
+                .join_cancelled = on_join_cancelled, .userdata = n,
+        };
         NetAddress any;
 
         n->mesh = peer_mesh_new(test_event, n->key, &n->options, &listener);

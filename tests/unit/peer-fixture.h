@@ -25,6 +25,7 @@ typedef struct Node {
         uint64_t received[NODES_MAX];   /* pings, which carry 1, 2, 3 ... */
         uint64_t others;                /* messages that are no pings, since the last up */
         uint64_t bytes;                 /* of payloads */
+        unsigned alive;                 /* signs of life in between */
         unsigned ups, downs;
         char *reason;                   /* of the last down */
         GPtrArray *alarms;

@@ -34,6 +34,7 @@ static void test_defaults(void) {
         g_assert_cmpuint(c.segment_bytes, ==, 64 << 20);
         g_assert_cmpuint(c.timeout_default_msec, ==, 10000);
         g_assert_cmpuint(c.limits.watches, ==, 10000);
+        g_assert_cmpuint(c.found, ==, 1);
         unlink(path);
 }
 
@@ -81,6 +82,9 @@ static void test_mistakes(void) {
                 { "[Agent]\nName=" TOO_LONG_NAME "\n", "[Agent] Name=", "not a host name" },
                 { "[Agent]\nName=a\\qb\n", "[Agent] Name=", "escape" },
                 { "Watches=5\n", "", "" },
+                { "[Ensemble]\nListen=web1:2890\n", "[Ensemble] Listen=", "web1:2890" },
+                { "[Ensemble]\nFound=maybe\n", "[Ensemble] Found=", "yes or no" },
+                { "[Ensemble]\nListen=192.0.2.1\n", "[Ensemble] Listen=", "192.0.2.1" },
                 { "[Limits\n", "", "" },
         };
 
@@ -97,6 +101,57 @@ static void test_mistakes(void) {
         }
 }
 
+/* Where others are told to connect must be somewhere. */
+static void test_addresses(void) {
+        static const struct {
+                const char *listen, *advertise, *mentions;      /* NULL: it is in order */
+        } cases[] = {
+                { "192.0.2.1:2890", NULL, NULL },
+                { "0.0.0.0:2890", "192.0.2.1:2890", NULL },
+                { "[::]:2890", "[2001:db8::1]:2890", NULL },
+                { "192.0.2.1:0", "192.0.2.1:2890", NULL },
+                { "0.0.0.0:2890", NULL, "Advertise=" },
+                { "[::]:2890", NULL, "Advertise=" },
+                { "192.0.2.1:0", NULL, "Advertise=" },
+                { "0.0.0.0:2890", "0.0.0.0:2890", "Advertise=0.0.0.0:2890" },
+                { "192.0.2.1:2890", "[::]:2890", "Advertise=[::]:2890" },
+                { "192.0.2.1:2890", "192.0.2.1:0", "Advertise=192.0.2.1:0" },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *text = g_strdup_printf("[Ensemble]\nListen=%s\n%s%s\n", cases[i].listen,
+                                                        cases[i].advertise ? "Advertise=" : "", cases[i].advertise ?: "");
+                g_autofree char *path = write_conf(text), *error = NULL;
+                g_auto(Conf) c = { 0 };
+                bool loaded = conf_load(path, &c, &error);
+
+                if (loaded != !cases[i].mentions || (!loaded && !strstr(error, cases[i].mentions)))
+                        g_error("case %zu: %s", i, loaded ? "was taken" : error);
+                unlink(path);
+        }
+}
+
+/* What --print-config prints is a configuration that means the same. */
+static void test_printed(void) {
+        static const char text[] = "[Agent]\nName=web1\nData=/srv/c\n[Ensemble]\nListen=[::]:2890\nAdvertise=192.0.2.1:2890\n"
+                                   "ElectionTimeout=2s\nFound=no\n[Store]\nKeepLog=1G\n[Limits]\nWatches=7\n";
+        g_autofree char *path = write_conf(text), *error = NULL, *printed = NULL, *again = NULL, *path_again = NULL;
+        g_auto(Conf) c = { 0 }, d = { 0 };
+
+        g_assert_true(conf_load(path, &c, &error));
+        printed = conf_to_string(&c);
+        g_assert_nonnull(strstr(printed, "\nElectionTimeout=2000ms\n"));
+        path_again = write_conf(printed);
+        g_assert_true(conf_load(path_again, &d, &error));
+        g_assert_cmpstr(d.advertise, ==, "192.0.2.1:2890");
+        g_assert_cmpuint(d.found, ==, 0);
+        g_assert_cmpuint(d.keep_log_bytes, ==, 1 << 30);
+        again = conf_to_string(&d);
+        g_assert_cmpstr(again, ==, printed);
+        unlink(path);
+        unlink(path_again);
+}
+
 static void test_missing(void) {
         g_autofree char *error = NULL;
         g_auto(Conf) c = { 0 };
@@ -110,6 +165,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/conf/defaults", test_defaults);
         g_test_add_func("/conf/values", test_values);
         g_test_add_func("/conf/mistakes", test_mistakes);
+        g_test_add_func("/conf/addresses", test_addresses);
+        g_test_add_func("/conf/printed", test_printed);
         g_test_add_func("/conf/missing", test_missing);
         return g_test_run();
 }

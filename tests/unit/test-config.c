@@ -84,6 +84,31 @@ static void test_quorum(void) {
         }
 }
 
+/* One level, one encoding: what needs no level has none. */
+static void test_feature_level(void) {
+        g_autoptr(GBytes) plain = zab_config_encode(three, G_N_ELEMENTS(three)), one = zab_config_encode_at(three, 3, 1);
+        g_autoptr(GBytes) seven = zab_config_encode_at(three, 3, 7), again = NULL;
+        g_autoptr(ZabConfig) c = zab_config_decode(plain, 1), d = zab_config_decode(seven, 1);
+        gsize size;
+        g_autofree uint8_t *data = NULL;
+
+        g_assert_true(g_bytes_equal(plain, one));
+        g_assert_cmpuint(c->feature_level, ==, 1);
+        g_assert_cmpuint(d->feature_level, ==, 7);
+        g_assert_cmpuint(d->members_count, ==, 3);
+        again = zab_config_encode_at(d->members, d->members_count, d->feature_level);
+        g_assert_true(g_bytes_equal(seven, again));
+
+        data = g_memdup2(g_bytes_get_data(seven, NULL), g_bytes_get_size(seven));
+        size = g_bytes_get_size(seven);
+        for (uint8_t level = 0; level < 2; level++) {
+                data[1] = level;
+                g_assert_null(decode(data, size));
+        }
+        for (size_t n = 0; n < size; n++)
+                g_assert_null(decode(g_bytes_get_data(seven, NULL), n));
+}
+
 static void test_truncation(void) {
         g_autoptr(GBytes) b = zab_config_encode(three, G_N_ELEMENTS(three));
         size_t size;
@@ -173,7 +198,7 @@ static void test_mutations(void) {
 
                 c = decode(copy, size);
                 if (c) {
-                        g_autoptr(GBytes) again = zab_config_encode(c->members, c->members_count);
+                        g_autoptr(GBytes) again = zab_config_encode_at(c->members, c->members_count, c->feature_level);
 
                         g_assert_cmpmem(g_bytes_get_data(again, NULL), g_bytes_get_size(again), copy, size);
                         accepted++;
@@ -231,6 +256,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/config/round-trip", test_round_trip);
         g_test_add_func("/config/queries", test_queries);
         g_test_add_func("/config/quorum", test_quorum);
+        g_test_add_func("/config/feature-level", test_feature_level);
         g_test_add_func("/config/truncation", test_truncation);
         g_test_add_func("/config/refused", test_refused);
         g_test_add_func("/config/mutations", test_mutations);

@@ -90,7 +90,7 @@ static void each_type(Visit visit) {
                 message_done(&m);
                 types++;
         }
-        g_assert_cmpuint(types, ==, 32);
+        g_assert_cmpuint(types, ==, 34);
 }
 
 static bool decodes(uint8_t type, const void *data, size_t size) {
@@ -363,7 +363,7 @@ static void test_header(void) {
         for (unsigned type = 0; type < 256; type++)
                 g_assert_true(header_is_valid(12, (uint8_t) type, 0) ==
                               (type <= ZAB_MESSAGE_LEAVE ||
-                               (type >= MEMBER_MESSAGE_FORWARD && type <= MEMBER_MESSAGE_DIGEST)));
+                               (type >= MEMBER_MESSAGE_FORWARD && type <= MEMBER_MESSAGE_DIVERGED)));
         for (unsigned type = 0; type < 256; type++)
                 if (!header_is_valid(12, (uint8_t) type, 0))
                         g_assert_false(decodes((uint8_t) type, "0123456789ab", 12));

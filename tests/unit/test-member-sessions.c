@@ -4,44 +4,7 @@
  * Sessions of an ensemble: who answers for which, and when their time is over
  */
 
-#include <string.h>
-
-#include "tests/unit/member-network.h"
-
-static const AclEntry open_acl[] = { { PERMISSION_ALL, { "world", "anyone" } } };
-static const Identity super[] = { { "super", "" } };
-
-#define SUPER ((Identities) { super, 1 })
-
-static Request make(const char *path, const char *data) {
-        return (Request) { .op = REQUEST_CREATE, .path = path, .data = (const uint8_t *) data, .data_size = strlen(data),
-                           .acl = { open_acl, 1 } };
-}
-
-static Zxid zxid_of(Host *h) {
-        return tree_zxid(member_get_tree(h->member));
-}
-
-static bool has(Host *h, const char *path) {
-        return tree_lookup(member_get_tree(h->member), path, NULL, NULL);
-}
-
-/* Opened through `h`, which answers for it if `kept`. */
-static uint64_t open_session(Network *n, Host *h, uint32_t timeout_msec, bool kept) {
-        SessionInfo info = { 0 };
-        uint64_t session;
-
-        host_submit(h, 90, (Request) { .op = REQUEST_OPEN_SESSION, .timeout_msec = timeout_msec, .member = h->sid,
-                                       .owner = "test", .identities = SUPER }, 0, 0);
-        network_pump(n);
-        session = zxid_of(h);
-        host_expect(h, "90:Ok ");
-        g_assert_true(tree_get_session(member_get_tree(h->member), session, &info));
-        g_assert_cmpuint(info.member, ==, h->sid);
-        if (kept)
-                member_keep_session(h->member, session, true);
-        return session;
-}
+#include "tests/unit/member-requests.h"
 
 static void make_ephemeral(Network *n, Host *h, uint64_t session, const char *path) {
         Request r = make(path, "");
@@ -212,6 +175,9 @@ static void test_session_moves(void) {
         host_submit(f, 2, r, 0, 0);
         network_pump(n);
         host_expect(f, "2:SessionMoved ");
+        g_assert_cmpuint(member_session_deadline(f->member, session), ==, 0);
+        member_touch_session(f->member, session);       /* by a client that has not heard of it */
+        network_run(n, 500);
         g_assert_cmpuint(member_session_deadline(f->member, session), ==, 0);
         host_kill(f);
         network_run(n, 5000);

@@ -134,6 +134,7 @@ static void start(Harness *h) {
         if (h->append_seq > 0)
                 durable(h);
         member_on_meta_written(h->member, h->meta_seq);
+        member_on_meta_written(h->member, h->meta_seq);         /* the configuration is committed */
 }
 
 static void harness_done(Harness *h) {

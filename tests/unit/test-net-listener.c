@@ -26,8 +26,28 @@ typedef struct House {
         NetAdmission *admissions[GUESTS_MAX];
         int fds[GUESTS_MAX];
         unsigned guests;
-        bool knows;
+        bool knows, evicts;
+        unsigned evicted, crowded;
 } House;
+
+static void on_evict(void *userdata) {
+        House *h = userdata;
+
+        /* the first that is still there */
+        for (unsigned i = 0; i < h->guests; i++)
+                if (h->admissions[i]) {
+                        h->admissions[i] = net_admission_free(h->admissions[i]);
+                        h->evicted++;
+                        return;
+                }
+        g_assert_not_reached();
+}
+
+static void on_crowded(void *userdata, const NetAddress *from) {
+        House *h = userdata;
+
+        h->crowded++;
+}
 
 static void on_accepted(void *userdata, int fd, const NetAddress *from, NetAdmission *admission) {
         House *h = userdata;
@@ -37,6 +57,8 @@ static void on_accepted(void *userdata, int fd, const NetAddress *from, NetAdmis
         g_assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
         h->fds[h->guests] = fd;
         h->admissions[h->guests++] = admission;
+        if (h->evicts)
+                net_admission_set_evict(admission, on_evict, h);
 }
 
 static bool on_known(void *userdata, const NetAddress *from) {
@@ -46,7 +68,7 @@ static bool on_known(void *userdata, const NetAddress *from) {
 }
 
 static void open_house(House *h, const char *text, NetListenerOptions options) {
-        const NetListenerHandler handler = { on_accepted, on_known, h };
+        const NetListenerHandler handler = { on_accepted, on_known, on_crowded, h };
         NetAddress address;
 
         g_assert_true(net_address_parse(text, &address));
@@ -98,12 +120,13 @@ static void test_accept(void) {
 }
 
 static void test_in_use(void) {
+        const NetListenerHandler handler = { .accepted = on_accepted };
         House h = { 0 };
         NetListener *second = NULL;
 
         open_house(&h, "127.0.0.1:0", (NetListenerOptions) { 0 });
         g_assert_cmpint(net_listener_new(event, net_listener_address(h.listener), &(const NetListenerOptions) { 0 },
-                                         &(const NetListenerHandler) { on_accepted, NULL, &h }, &second), ==, -EADDRINUSE);
+                                         &handler, &second), ==, -EADDRINUSE);
         g_assert_null(second);
         close_house(&h);
 }
@@ -153,6 +176,50 @@ static void test_cap_of_all(void) {
         run_until(event, statistics(&h).refused == 2);
         for (unsigned i = 0; i < 6; i++)
                 close(fds[i]);
+        close_house(&h);
+}
+
+/* Where there is no room the oldest goes that may, and the newcomer gets its place. */
+static void test_evict(void) {
+        House h = { .evicts = true };
+        int fds[8];
+
+        open_house(&h, "127.0.0.1:0", (NetListenerOptions) { .pending_max = 4, .pending_of_host_max = 2 });
+        for (unsigned i = 0; i < 5; i++)
+                fds[i] = knock(&h, "127.0.0.2:0");
+        run_until(event, h.guests == 5);
+        g_assert_cmpuint(h.evicted, ==, 3);
+        g_assert_cmpuint(h.crowded, ==, 3);
+        g_assert_cmpuint(statistics(&h).refused, ==, 3);
+        g_assert_cmpuint(statistics(&h).pending, ==, 2);
+
+        /* those who have said who they are stay */
+        net_admission_stays(h.admissions[3]);
+        net_admission_stays(h.admissions[4]);
+        fds[5] = knock(&h, "127.0.0.2:0");
+        run_until(event, statistics(&h).refused == 4);
+        g_assert_cmpuint(h.guests, ==, 5);
+
+        /* and another host is no matter of them */
+        fds[6] = knock(&h, "127.0.0.3:0");
+        run_until(event, h.guests == 6);
+        g_assert_cmpuint(h.evicted, ==, 3);
+        for (unsigned i = 0; i < 7; i++)
+                close(fds[i]);
+        close_house(&h);
+}
+
+/* An address that this host does not have yet. */
+static void test_not_yet(void) {
+        House h = { 0 };
+
+        open_house(&h, "192.0.2.77:0", (NetListenerOptions) { 0 });
+        g_assert_false(net_is_here(net_listener_address(h.listener)));
+        close_house(&h);
+        open_house(&h, "127.0.0.1:0", (NetListenerOptions) { 0 });
+        g_assert_true(net_is_here(net_listener_address(h.listener)));
+        close_house(&h);
+        open_house(&h, "[2001:db8::77]:0", (NetListenerOptions) { 0 });
         close_house(&h);
 }
 
@@ -221,6 +288,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/net/listener/in-use", test_in_use);
         g_test_add_func("/net/listener/cap-of-host", test_cap_of_host);
         g_test_add_func("/net/listener/cap-of-all", test_cap_of_all);
+        g_test_add_func("/net/listener/evict", test_evict);
+        g_test_add_func("/net/listener/not-yet", test_not_yet);
         g_test_add_func("/net/listener/admission-outlives", test_admission_outlives);
         g_test_add_func("/net/listener/mapped", test_mapped);
         g_test_add_func("/net/listener/no-descriptors", test_no_descriptors);

@@ -194,6 +194,27 @@ static void test_join_and_connect(void) {
         new_done(&n);
 }
 
+/* The ensemble has taken it up, and it was interrupted before it had noted that: it asks again with the key that is a member's now. */
+static void test_join_again(void) {
+        g_autoptr(GBytes) config = g_bytes_new("config", 6);
+        New n;
+
+        new_begin(&n);
+        node_configure(N(1), 0);
+        new_knows(&n, N(1)->address, N(1)->key);
+        net_key_unref(n.key);
+        n.key = net_key_ref(N(3)->key);
+        new_asks(&n);
+        run_until(test_event, N(1)->join || n.failed);
+        g_assert_false(n.failed);
+        g_assert_cmpmem(N(1)->request.pin, NET_PIN_BYTES, net_key_pin(n.key), NET_PIN_BYTES);
+        answer(3, config, NULL);
+        run_until(test_event, n.config);
+        g_assert_cmpuint(node_status(N(1), 3).malformed, ==, 0);
+        g_assert_cmpuint(N(1)->alarms->len, ==, 0);
+        new_done(&n);
+}
+
 static void test_refused(void) {
         New n;
 
@@ -370,6 +391,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/token/limits", test_token_limits);
         g_test_add_func("/peer/join/joined", test_join);
         g_test_add_func("/peer/join/and-connect", test_join_and_connect);
+        g_test_add_func("/peer/join/again", test_join_again);
         g_test_add_func("/peer/join/refused", test_refused);
         g_test_add_func("/peer/join/other-cluster", test_other_cluster);
         g_test_add_func("/peer/join/too-old", test_too_old);

@@ -6,7 +6,9 @@
 
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
+#include "agent/net/socket.h"
 #include "tests/unit/peer-fixture.h"
 
 #define N(sid) (&test_nodes[sid])
@@ -104,9 +106,6 @@ static void claim_old_disk(Fake *f) {
         f->hello.disk_id = (Id128) { "long gone" };
 }
 
-static void claim_nothing(Fake *f) {
-}
-
 static void claim_own_sid(Fake *f) {
         f->hello.sid = 2;
 }
@@ -123,12 +122,32 @@ static void test_old_disk(void) {
         expect_lie_refused(3, claim_old_disk, "6c6f6e6720676f6e65", "6469736b2033");
 }
 
+/* The lower one may dial, too, but there is one connection. */
 static void test_direction(void) {
-        expect_lie_refused(1, claim_nothing, "member 1 dialled member 2", "the higher one dials");
+        Fake f, g;
+
+        nodes_begin();
+        nodes_run(2);
+        run_until(test_event, N(1)->conn[2] && N(2)->conn[1]);
+        node_stop(N(1));
+        run_until(test_event, N(2)->downs == 1);
+        fake_begin(&f, N(2), N(1), false);
+        fake_up(&f, N(2));
+
+        /* another one of the same run: it has given up the first */
+        fake_begin(&g, N(2), N(1), false);
+        fake_up(&g, N(2));
+        run_until(test_event, f.closed);
+        g_assert_cmpuint(N(2)->downs, ==, 2);
+        g_assert_cmpuint(N(2)->alarms->len, ==, 0);
+        fake_done(&f);
+        fake_done(&g);
+        nodes_done();
 }
 
-/* A key that nobody has listed gets no word. */
+/* Whoever has a key that nobody has listed is told so: it may be a member that was removed while it was off. */
 static void test_stranger(void) {
+        g_autofree char *text = NULL;
         Node stranger = { .options = { .sid = 3 }, .key = net_key_new(), .name = "host3" };
         PeerMeshStatistics s;
         Fake f;
@@ -139,7 +158,10 @@ static void test_stranger(void) {
         stranger.options = N(3)->options;
         fake_begin(&f, N(1), &stranger, false);
         run_until(test_event, f.closed);
-        g_assert_cmpuint(f.received->len, ==, 0);
+        text = fake_leave(&f);
+        g_assert_nonnull(text);
+        g_assert_nonnull(strstr(text, "of no member of this ensemble"));
+        g_assert_false(fake_has(&f, FRAME_TYPE_HELLO));
         g_assert_true(node_alarmed(N(1), "key of no member"));
         peer_mesh_get_statistics(N(1)->mesh, &s);
         g_assert_cmpuint(s.strangers, ==, 1);
@@ -147,6 +169,57 @@ static void test_stranger(void) {
         g_assert_cmpuint(N(1)->ups, ==, 0);
         fake_done(&f);
         net_key_unref(stranger.key);
+        nodes_done();
+}
+
+/* One that was removed while it was off hears of it when it comes back; it has the old configuration. */
+static void test_removed_meanwhile(void) {
+        nodes_begin();
+        N(1)->options.patience_usec = 50000;
+        node_start(1);
+        node_start(2);
+        node_configure(N(1), 2);
+        node_configure(N(2), 0);
+        run_until(test_event, node_alarmed(N(2), "of no member of this ensemble"));
+        g_assert_cmpint(N(2)->priority, <=, LOG_ERR);
+        run_until(test_event, node_status(N(2), 1).error && strstr(node_status(N(2), 1).error, "of no member of this ensemble"));
+        nodes_done();
+
+        /* the lowest, too, whom the others used to dial */
+        nodes_begin();
+        N(1)->options.patience_usec = 50000;
+        node_start(1);
+        node_start(2);
+        node_configure(N(2), 1);
+        node_configure(N(1), 0);
+        run_until(test_event, node_alarmed(N(1), "of no member of this ensemble"));
+        nodes_done();
+}
+
+/* Somebody on another member's host keeps a crowd of connections open and says nothing: the member gets in, and the journal has it. */
+static void test_crowd(void) {
+        int fds[200];
+        gint64 begin;
+
+        nodes_begin();
+        N(1)->options.patience_usec = 60000000;
+        node_start(1);
+        node_start(2);
+        node_configure(N(1), 0);
+        for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++) {
+                g_assert_cmpint(net_dial(peer_mesh_address(N(1)->mesh), &fds[i]), ==, 0);
+                if (i % 50 == 49)
+                        for (unsigned j = 0; j < 20; j++)
+                                g_assert_cmpint(sd_event_run(test_event, 1000), >=, 0);
+        }
+        begin = g_get_monotonic_time();
+        node_configure(N(2), 0);
+        run_until(test_event, N(1)->conn[2] && N(2)->conn[1]);
+        g_assert_cmpint(g_get_monotonic_time() - begin, <, 3000000);    /* the crowd's patience is 5 s */
+        g_assert_true(node_alarmed(N(1), "that do not say who they are"));
+        g_assert_cmpuint(N(1)->alarms->len, ==, 1);
+        for (unsigned i = 0; i < G_N_ELEMENTS(fds); i++)
+                close(fds[i]);
         nodes_done();
 }
 
@@ -342,6 +415,54 @@ static void test_restart_seen(void) {
         nodes_done();
 }
 
+/* Three runs in a moment: the second waits when the first ends, and the third comes before its turn. */
+static void test_restart_twice(void) {
+        Fake f, g, h;
+
+        begin_clones(&f, &g);
+        fake_begin(&h, N(1), N(2), true);
+        g.hello.incarnation = (Id128) { "two" };
+        h.hello.incarnation = (Id128) { "three" };
+        run_until(test_event, g.met && h.met);
+        fake_hello(&g);
+        for (unsigned i = 0; i < 20; i++)
+                g_assert_cmpint(sd_event_run(test_event, 1000), >=, 0);
+        fake_hello(&h);
+        f.stream = net_stream_free(f.stream);
+        fake_up(&h, N(1));
+        g_assert_false(fake_has(&g, FRAME_TYPE_HELLO));
+        g.stream = net_stream_free(g.stream);
+        for (unsigned i = 0; i < 20; i++) {
+                fake_ping(&h, i + 1);
+                run_until(test_event, N(1)->received[2] == i + 1);
+                g_usleep(15000);
+        }
+        g_assert_cmpuint(N(1)->alarms->len, ==, 0);
+        fake_done(&f);
+        fake_done(&g);
+        fake_done(&h);
+        nodes_done();
+}
+
+/* A copy of a lower member dials, too. */
+static void test_clone_of_lower(void) {
+        Fake f;
+
+        nodes_begin();
+        N(2)->options.hold_usec = 200000;
+        nodes_run(2);
+        run_until(test_event, N(1)->conn[2] && N(2)->conn[1]);
+        fake_begin(&f, N(2), N(1), false);
+        for (uint64_t i = 1; !f.closed; i++) {
+                (void) node_ping(N(1), 2, i);
+                run_until(test_event, f.closed || N(2)->received[1] >= i);
+        }
+        g_assert_true(node_alarmed(N(2), "Member 1 (host1) runs twice with the same disk"));
+        g_assert_cmpint(N(2)->priority, ==, LOG_CRIT);
+        fake_done(&f);
+        nodes_done();
+}
+
 static void test_same_run(void) {
         Fake f, g;
 
@@ -359,7 +480,7 @@ static void test_same_run(void) {
 /* The same complaint is made once, and all of them together are not too many. */
 static void test_alarms(void) {
         PeerMeshStatistics s;
-        Fake f;
+        Fake f, g;
 
         nodes_begin();
         node_start(2);
@@ -374,17 +495,58 @@ static void test_alarms(void) {
         g_assert_cmpuint(N(2)->alarms->len, ==, 20);
         peer_mesh_get_statistics(N(2)->mesh, &s);
         g_assert_cmpuint(s.alarms_left_out, ==, 10);
+
+        /* what is critical is said at all events */
+        fake_begin(&f, N(2), N(3), false);
+        fake_up(&f, N(2));
+        fake_begin(&g, N(2), N(3), true);
+        g.hello.incarnation = (Id128) { "two" };
+        fake_hello(&g);
+        for (uint64_t i = 1; !f.closed; i++) {
+                fake_ping(&f, i);
+                run_until(test_event, f.closed || N(2)->received[3] >= i);
+        }
+        g_assert_true(node_alarmed(N(2), "runs twice"));
+        fake_done(&f);
+        fake_done(&g);
         nodes_done();
 
         nodes_begin();
         node_start(2);
         node_configure(N(2), 0);
         for (unsigned i = 0; i < 5; i++) {
-                fake_begin(&f, N(2), N(1), false);
+                fake_begin(&f, N(2), N(3), true);
+                f.hello.disk_id.bytes[0] = 1;
+                fake_hello(&f);
                 run_until(test_event, f.closed);
                 fake_done(&f);
         }
         g_assert_cmpuint(N(2)->alarms->len, ==, 1);
+        nodes_done();
+}
+
+/* Strangers make new keys at will: what they bring up leaves room for what is said of members. */
+static void test_alarms_of_strangers(void) {
+        Fake f;
+
+        nodes_begin();
+        node_start(2);
+        node_configure(N(2), 0);
+        for (unsigned i = 0; i < 30; i++) {
+                Node stranger = { .options = N(3)->options, .key = net_key_new(), .name = "host3" };
+
+                fake_begin(&f, N(2), &stranger, false);
+                run_until(test_event, f.closed);
+                fake_done(&f);
+                net_key_unref(stranger.key);
+        }
+        g_assert_cmpuint(N(2)->alarms->len, ==, 5);
+        fake_begin(&f, N(2), N(3), true);
+        f.hello.disk_id.bytes[0] = 99;
+        fake_hello(&f);
+        run_until(test_event, f.closed);
+        g_assert_true(node_alarmed(N(2), "that of member 3 (host3)"));
+        fake_done(&f);
         nodes_done();
 }
 
@@ -411,9 +573,14 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/refuse/second-hello", test_second_hello);
         g_test_add_func("/peer/refuse/too-early", test_too_early);
         g_test_add_func("/peer/refuse/alarms", test_alarms);
+        g_test_add_func("/peer/refuse/alarms-of-strangers", test_alarms_of_strangers);
+        g_test_add_func("/peer/refuse/removed-meanwhile", test_removed_meanwhile);
+        g_test_add_func("/peer/refuse/crowd", test_crowd);
         g_test_add_func("/peer/twice/clone", test_clone);
         g_test_add_func("/peer/twice/restart", test_restart);
         g_test_add_func("/peer/twice/restart-seen", test_restart_seen);
+        g_test_add_func("/peer/twice/restart-twice", test_restart_twice);
+        g_test_add_func("/peer/twice/clone-of-lower", test_clone_of_lower);
         g_test_add_func("/peer/twice/same-run", test_same_run);
         r = g_test_run();
         sd_event_unref(test_event);

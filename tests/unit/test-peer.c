@@ -4,9 +4,12 @@
  * Peer: members that get on with each other
  */
 
+#include <errno.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
+#include "agent/net/socket.h"
 #include "tests/unit/peer-fixture.h"
 
 #define N(sid) (&test_nodes[sid])
@@ -260,6 +263,58 @@ static void test_large(void) {
         nodes_done();
 }
 
+/* A large frame that comes in drops, over some seconds, and a ping behind it: no silence in between, and no more noise than
+ * told.  The listener may close it then. */
+static void test_slow(void) {
+        const size_t size = 400 * 1000, drop = 4000;
+        g_autofree uint8_t *data = g_malloc0(size);
+        g_autoptr(GBytes) payload = g_bytes_new(data, size);
+        const PeerMessage m = { .member = { .type = MEMBER_MESSAGE_FORWARD, .payload = payload } };
+        g_auto(Writer) w = WRITER_INIT;
+        gint64 begin, last, until, gap = 0;
+        unsigned seen = 0;
+        Fake f;
+
+        nodes_begin();
+        N(1)->options.alive_usec = 50000;
+        node_start(1);
+        node_configure(N(1), 0);
+        fake_begin(&f, N(1), N(2), false);
+        fake_up(&f, N(1));
+        frame_encode(&w, &m);
+        begin = last = g_get_monotonic_time();
+        for (size_t at = 0; at < w.size; at += drop) {
+                until = g_get_monotonic_time() + 10000;
+                fake_write(&f, w.data + at, MIN(drop, w.size - at));
+                while (g_get_monotonic_time() < until) {
+                        g_assert_cmpint(sd_event_run(test_event, 1000), >=, 0);
+                        if (N(1)->alive > seen) {
+                                gap = MAX(gap, g_get_monotonic_time() - last);
+                                last = g_get_monotonic_time();
+                                seen = N(1)->alive;
+                        }
+                }
+        }
+        fake_ping(&f, 1);
+        run_until(test_event, N(1)->received[2] == 1);
+        g_assert_cmpuint(N(1)->bytes, ==, size);
+        g_assert_cmpuint(N(1)->alive, >=, 5);
+        g_assert_cmpuint(N(1)->alive, <=, (guint64) (g_get_monotonic_time() - begin) / 50000 + 1);
+        g_assert_cmpint(gap, <, 1000000);
+
+        N(1)->closes_in_message = true;
+        for (size_t at = 0; N(1)->downs == 0; at += drop) {
+                g_assert_cmpuint(at + drop, <, w.size);
+                fake_write(&f, w.data + at, drop);
+                until = g_get_monotonic_time() + 10000;
+                while (g_get_monotonic_time() < until)
+                        g_assert_cmpint(sd_event_run(test_event, 1000), >=, 0);
+        }
+        run_until(test_event, f.closed);
+        fake_done(&f);
+        nodes_done();
+}
+
 /* One peer with much to say: the loop gets its turn in between. */
 static void test_turns(void) {
         uint64_t most = 0;
@@ -327,9 +382,72 @@ static void test_listen(void) {
         N(1)->address = net_address_to_string(peer_mesh_address(N(1)->mesh));
         node_configure(N(2), 3);        /* another version: it is not compared */
         run_until(test_event, N(1)->conn[2] && N(2)->conn[1]);
-        g_assert_true(net_address_parse("192.0.2.1:1", &any));
-        g_assert_cmpint(peer_mesh_listen(N(1)->mesh, &any), <, 0);
+        g_assert_true(net_address_parse(N(2)->address, &any));
+        g_assert_cmpint(peer_mesh_listen(N(1)->mesh, &any), ==, -EADDRINUSE);
         g_assert_nonnull(peer_mesh_address(N(1)->mesh));
+        nodes_done();
+}
+
+/* At the address that the higher one knows nobody answers: the lower one comes to it. */
+static void moved(const char *old_address) {
+        g_autofree char *address = NULL;
+
+        nodes_begin();
+        N(1)->options.patience_usec = 100000;
+        node_start(1);
+        node_start(2);
+        node_configure(N(1), 0);
+        address = g_steal_pointer(&N(1)->address);
+        N(1)->address = g_strdup(old_address);
+        node_configure(N(2), 3);
+        for (unsigned round = 1; round <= 3; round++) {
+                run_until(test_event, N(1)->conn[2] && N(2)->conn[1]);
+                g_assert_true(node_ping(N(1), 2, 1));
+                g_assert_true(node_ping(N(2), 1, 1));
+                run_until(test_event, N(1)->received[2] == 1 && N(2)->received[1] == 1);
+                peer_mesh_close(N(2)->mesh, N(2)->conn[1], "and once more");
+                run_until(test_event, N(1)->downs == round && N(2)->downs == round);
+        }
+        g_assert_cmpuint(N(1)->alarms->len + N(2)->alarms->len, ==, 0);
+        nodes_done();
+}
+
+static void test_moved(void) {
+        moved("127.0.0.1:1");
+}
+
+/* Its own attempt hangs there: that is none yet that could win. */
+static void test_moved_silent(void) {
+        g_autofree char *text = NULL;
+        NetAddress any, silent;
+        int fd;
+
+        g_assert_true(net_address_parse("127.0.0.1:0", &any));
+        g_assert_cmpint(net_listen(&any, &fd, &silent), ==, 0);
+        text = net_address_to_string(&silent);
+        moved(text);
+        close(fd);
+}
+
+/* Both dial, at once or nearly: one connection comes of it, and it stays. */
+static void test_both_dial(void) {
+        nodes_begin();
+        N(1)->options.patience_usec = 20000;
+        nodes_run(2);
+        for (unsigned round = 1; round <= 40; round++) {
+                unsigned ups;
+
+                settle();
+                ups = N(1)->ups;
+                for (unsigned i = 0; i < 20; i++)
+                        g_assert_cmpint(sd_event_run(test_event, 1000), >=, 0);
+                g_assert_cmpuint(N(1)->ups, ==, ups);
+                g_assert_cmpuint(N(1)->downs, ==, ups - 1);
+                g_assert_cmpuint(N(2)->ups, ==, N(2)->downs + 1);
+                peer_mesh_close(N(1 + round % 2)->mesh, N(1 + round % 2)->conn[2 - round % 2], "a new session");
+                run_until(test_event, N(1)->downs == ups);
+        }
+        g_assert_cmpuint(N(1)->alarms->len + N(2)->alarms->len, ==, 0);
         nodes_done();
 }
 
@@ -360,9 +478,13 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/peer/pending", test_pending);
         g_test_add_func("/peer/rotation", test_rotation);
         g_test_add_func("/peer/large", test_large);
+        g_test_add_func("/peer/slow", test_slow);
         g_test_add_func("/peer/turns", test_turns);
         g_test_add_func("/peer/output-max", test_output_max);
         g_test_add_func("/peer/listen", test_listen);
+        g_test_add_func("/peer/moved", test_moved);
+        g_test_add_func("/peer/moved-silent", test_moved_silent);
+        g_test_add_func("/peer/both-dial", test_both_dial);
         g_test_add_func("/peer/no-address", test_no_address);
         r = g_test_run();
         sd_event_unref(test_event);

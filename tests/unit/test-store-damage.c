@@ -109,6 +109,14 @@ static void test_checkpoint_damage(void) {
         g_assert_cmpint(store_load(f.store, NULL, &f.last, NULL), ==, -EUCLEAN);
 }
 
+static void write_commit_floor(Fixture *f, uint64_t index) {
+        ZabMeta meta = store_get_report(f->store)->meta;
+
+        meta.commit_floor = index;
+        store_write_meta(f->store, ++f->io_seq, &meta);
+        fixture_wait(f, f->meta_written == f->io_seq);
+}
+
 static void test_log_damage(void) {
         g_auto(Fixture) f = { 0 };
         g_autofree char *error = NULL;
@@ -121,6 +129,7 @@ static void test_log_damage(void) {
                 fixture_append(&f);
                 fixture_drain(&f);
         }
+        write_commit_floor(&f, 8);
         fixture_close(&f);
 
         /* the fourth */
@@ -142,6 +151,10 @@ static void test_log_damage(void) {
         g_assert_cmpint(store_accept_loss(f.store, &lost_from, &error), ==, 0);
         g_assert_cmpuint(lost_from, ==, 4);
         g_assert_cmpint(store_get_report(f.store)->state, ==, STORE_MEMBER);
+        /* Nothing that is left says that there are no others: they have what is lost, and it has no vote without it. */
+        g_assert_cmpint(store_get_report(f.store)->meta.membership, ==, ZAB_MEMBERSHIP_DAMAGED);
+        /* What comes in the place of the lost ones is not committed. */
+        g_assert_cmpuint(store_get_report(f.store)->meta.commit_floor, ==, 3);
         g_assert_cmpint(fixture_recover(&f), ==, 0);
         g_assert_cmpuint(f.last.index, ==, 3);
         fixture_start(&f);
@@ -149,6 +162,59 @@ static void test_log_damage(void) {
         fixture_drain(&f);
         fixture_reopen(&f);
         g_assert_cmpuint(f.last.index, ==, 4);
+        g_assert_cmpuint(store_get_report(f.store)->meta.commit_floor, ==, 3);
+
+        /* A floor below the damage stays. */
+        write_commit_floor(&f, 2);
+        fixture_close(&f);
+        fixture_flip(&f, FIRST_SEGMENT, SEGMENT_HEADER_BYTES + (off_t) record_bytes(100) * 2 + 90, 16);
+        g_assert_cmpint(fixture_open(&f), ==, 0);
+        g_assert_cmpint(fixture_recover(&f), ==, -EUCLEAN);
+        g_assert_cmpint(store_accept_loss(f.store, &lost_from, &error), ==, 0);
+        g_assert_cmpuint(lost_from, ==, 3);
+        g_assert_cmpuint(store_get_report(f.store)->meta.commit_floor, ==, 2);
+}
+
+/* Who is the only voter has nobody to wait for; who is one of several has. */
+static void test_loss_accepted_by(unsigned voters, ZabMembership expected) {
+        const ZabConfigMember members[] = {
+                { .sid = 1, .role = ZAB_MEMBER_VOTER, .name = "a", .address = "" },
+                { .sid = 2, .role = ZAB_MEMBER_VOTER, .name = "b", .address = "" },
+        };
+        g_autoptr(GBytes) config = zab_config_encode(members, voters);
+        g_auto(Fixture) f = { 0 };
+        g_autofree char *error = NULL;
+        uint64_t lost_from;
+
+        fixture_init(&f, NULL);
+        fixture_run(&f);
+        fixture_append_entry(&f, ZAB_ENTRY_CONFIG, config);
+        fixture_drain(&f);
+        for (unsigned i = 0; i < 10; i++) {
+                fixture_append(&f);
+                fixture_drain(&f);
+        }
+        fixture_close(&f);
+        fixture_flip(&f, FIRST_SEGMENT, SEGMENT_HEADER_BYTES + (off_t) record_bytes(g_bytes_get_size(config)) +
+                     (off_t) record_bytes(100) * 3 + 90, 16);
+        g_assert_cmpint(fixture_open(&f), ==, 0);
+        g_assert_cmpint(fixture_recover(&f), ==, -EUCLEAN);
+        g_assert_cmpint(store_accept_loss(f.store, &lost_from, &error), ==, 0);
+        g_assert_cmpuint(lost_from, ==, 5);
+        g_assert_cmpint(store_get_report(f.store)->meta.membership, ==, expected);
+        fixture_close(&f);
+
+        /* It starts as what it is: marked, but no longer broken. */
+        g_assert_cmpint(fixture_open(&f), ==, 0);
+        g_assert_cmpint(store_get_report(f.store)->state, ==, STORE_MEMBER);
+        g_assert_cmpint(store_get_report(f.store)->meta.membership, ==, expected);
+        g_assert_cmpint(fixture_recover(&f), ==, 0);
+        g_assert_cmpuint(f.last.index, ==, 4);
+}
+
+static void test_loss_accepted(void) {
+        test_loss_accepted_by(1, ZAB_MEMBERSHIP_MEMBER);
+        test_loss_accepted_by(2, ZAB_MEMBERSHIP_DAMAGED);
 }
 
 /* What a write left that was cut off by a loss of power: gone, and zeros in its place. */
@@ -223,6 +289,90 @@ static void test_log_missing(void) {
         fixture_drain(&f);
         fixture_reopen(&f);
         g_assert_cmpuint(f.last.index, ==, lost_from);
+}
+
+/*
+ * An earlier life
+ */
+
+/* Copies the segments that begin after `after`. */
+static unsigned copy_segments(const Fixture *from, const Fixture *to, uint64_t after) {
+        g_autofree char *directory = fixture_path(from, "log");
+        GDir *dir = g_dir_open(directory, 0, NULL);
+        unsigned count = 0;
+        const char *name;
+
+        while ((name = g_dir_read_name(dir))) {
+                g_autofree char *source = g_build_filename(directory, name, NULL);
+                g_autofree char *target = g_build_filename(to->directory, "log", name, NULL);
+                g_autofree char *data = NULL;
+                gsize size;
+
+                if (!g_str_has_suffix(name, ".log") || g_ascii_strtoull(name, NULL, 16) <= after)
+                        continue;
+                g_assert_true(g_file_get_contents(source, &data, &size, NULL));
+                g_assert_true(g_file_set_contents(target, data, (gssize) size, NULL));
+                count++;
+        }
+        g_dir_close(dir);
+        return count;
+}
+
+/* A life of this disk, of the same ensemble and history as any other; `entries` fill whole segments of ten. */
+static void live(Fixture *f, uint8_t disk, unsigned entries) {
+        ZabMeta meta = fixture_meta;
+
+        meta.disk_id.bytes[0] = disk;
+        fixture_init(f, NULL);
+        g_assert_cmpint(fixture_open(f), ==, 0);
+        g_assert_cmpint(store_create(f->store, &meta), ==, 0);
+        g_assert_cmpint(fixture_recover(f), ==, 0);
+        if (entries > 0)
+                fixture_start(f);       /* which begins the log */
+        for (unsigned i = 0; i < entries; i++) {
+                fixture_append_size(f, 25000);
+                fixture_drain(f);
+        }
+        fixture_close(f);
+}
+
+/* Segments that another disk wrote, though they continue the log to the byte: nothing in them is believed. */
+static void test_earlier_life(void) {
+        g_auto(Fixture) old = { 0 };
+        const char *why;
+
+        live(&old, 1, 35);
+        g_assert_cmpuint(fixture_count(&old, "log", ".log"), ==, 4);
+
+        for (unsigned entries = 0; entries <= 10; entries += 5) {
+                g_auto(Fixture) f = { 0 };
+
+                live(&f, 2, entries);
+                g_assert_cmpuint(copy_segments(&old, &f, entries > 0 ? 1 : 0), ==, entries > 0 ? 3 : 4);
+                g_assert_cmpint(fixture_open(&f), ==, 0);
+                if (entries == 0) {
+                        /* This life had not begun a log: all of it goes. */
+                        g_assert_cmpint(fixture_recover(&f), ==, 0);
+                        g_assert_cmpuint(f.last.index, ==, 0);
+                        g_assert_cmpuint(fixture_count(&f, "log", ".log"), ==, 0);
+                        continue;
+                }
+                g_assert_cmpint(fixture_recover(&f), ==, -EUCLEAN);
+                g_assert_cmpuint(f.replay_last.index, ==, entries);
+                why = store_get_report(f.store)->text;
+                g_assert_nonnull(strstr(why, entries == 10 ? "another member" : "a later segment exists"));
+        }
+
+        /* And the first segment itself. */
+        {
+                g_auto(Fixture) f = { 0 };
+
+                live(&f, 2, 10);
+                g_assert_cmpuint(copy_segments(&old, &f, 0), ==, 4);
+                g_assert_cmpint(fixture_open(&f), ==, 0);
+                g_assert_cmpint(fixture_recover(&f), ==, -EUCLEAN);
+                g_assert_cmpuint(f.replay_last.index, ==, 0);
+        }
 }
 
 /* A damaged checkpoint: given up only while the log has everything. */
@@ -493,8 +643,10 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/store/disk/checkpoint-room", test_checkpoint_room);
         g_test_add_func("/store/disk/checkpoint-commit-fails", test_checkpoint_commit_fails);
         g_test_add_func("/store/damage/log", test_log_damage);
+        g_test_add_func("/store/damage/loss-accepted", test_loss_accepted);
         g_test_add_func("/store/damage/torn", test_torn);
         g_test_add_func("/store/damage/missing-segment", test_log_missing);
+        g_test_add_func("/store/damage/earlier-life", test_earlier_life);
         g_test_add_func("/store/damage/accept-checkpoint-loss", test_accept_checkpoint_loss);
         g_test_add_func("/store/disk/no-space", test_no_space);
         g_test_add_func("/store/disk/io-error", test_io_error);

@@ -188,6 +188,65 @@ static void test_damaged_is_mended(void) {
         net_free(n);
 }
 
+/* Of two the successor is needed for the quorum, and is not expected to be heard while it takes over. */
+static void test_transfer_fails_of_two(void) {
+        Net *n = founded(2, 2);
+        uint32_t leader, target;
+
+        net_run(n, 3 * SECOND);
+        leader = net_leader(n);
+        target = leader % 2 + 1;
+        n->blocked[target][leader] = true;
+        g_assert_cmpint(node_step(n, leader, (ZabInput) { .type = ZAB_INPUT_TRANSFER, .sid = target }), ==, 0);
+        net_run(n, 12 * SECOND / 10);
+        g_assert_cmpint(n->nodes[leader].role, ==, ZAB_ROLE_LEADER);
+        g_assert_cmpint(node_propose(n, leader, "a", NULL), ==, 0);
+        n->blocked[target][leader] = false;
+        net_run(n, 4 * SECOND);
+        net_check_equal(n);
+        net_free(n);
+}
+
+/* An observer that says what no observer would can neither use up the epochs nor have votes for itself. */
+static void test_observer_lies(void) {
+        Net *n = net_new(4, 3);
+        const ZabVote boast = { .accepted_epoch = ZXID_EPOCH_MAX, .current_epoch = 1000, .granted = true,
+                                .last = { .index = 1 << 20, .zxid = zxid_make(1000, 1) } };
+        uint32_t leader, epoch;
+
+        for (uint32_t sid = 1; sid <= 4; sid++)
+                node_start(n, sid);
+        net_connect_all(n);
+        net_run(n, 5 * SECOND);
+        leader = net_leader(n);
+        epoch = zab_epoch(n->nodes[leader].zab);
+
+        for (unsigned leap = 0; leap < 2; leap++)
+                for (uint32_t to = 1; to <= 3; to++) {
+                        ZabMessage m = { .type = ZAB_MESSAGE_PREVOTE_RESPONSE, .epoch = epoch + 1, .vote = boast };
+
+                        m.vote.accepted_epoch = leap ? ZXID_EPOCH_MAX : epoch + 1000;
+                        net_forge(n, 4, to, &m);
+                        m.type = ZAB_MESSAGE_VOTE_RESPONSE;
+                        net_forge(n, 4, to, &m);
+                        m.type = ZAB_MESSAGE_VOTE_REQUEST;
+                        m.epoch = m.vote.accepted_epoch;
+                        m.vote.transfer_epoch = epoch;
+                        net_forge(n, 4, to, &m);
+                        net_forge(n, 4, to, &(ZabMessage) { .type = ZAB_MESSAGE_LEADER_HELLO, .epoch = ZXID_EPOCH_MAX, .session = 1 });
+                        net_forge(n, 4, to, &(ZabMessage) { .type = ZAB_MESSAGE_REJECT, .epoch = epoch, .session = 1,
+                                                            .index = m.epoch });
+                }
+        net_run(n, 2 * SECOND);
+        g_assert_cmpuint(net_leader(n), ==, leader);
+        g_assert_cmpuint(zab_epoch(n->nodes[leader].zab), ==, epoch);
+
+        node_crash(n, leader);
+        net_run(n, 5 * SECOND);
+        g_assert_cmpuint(zab_epoch(n->nodes[net_leader(n)].zab), <, epoch + 10);
+        net_free(n);
+}
+
 static void test_transfer(void) {
         for (unsigned members = 2; members <= 3; members++) {
                 Net *n = founded(members, members);
@@ -247,7 +306,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/zab-elect/killed-leader", test_killed_leader);
         g_test_add_func("/zab-elect/no-vote", test_no_vote);
         g_test_add_func("/zab-elect/damaged-is-mended", test_damaged_is_mended);
+        g_test_add_func("/zab-elect/observer-lies", test_observer_lies);
         g_test_add_func("/zab-elect/transfer", test_transfer);
         g_test_add_func("/zab-elect/transfer-fails", test_transfer_fails);
+        g_test_add_func("/zab-elect/transfer-fails-of-two", test_transfer_fails_of_two);
         return g_test_run();
 }

@@ -71,6 +71,13 @@ static void test_trunc(void) {
         net_free(n);
 }
 
+static bool sends_snapshot(const Node *node) {
+        for (unsigned i = 0; i < NODES_MAX; i++)
+                if (node->open[i].request != 0)
+                        return true;
+        return false;
+}
+
 static void test_snap(void) {
         uint32_t leader, other;
         Net *n = led(1, &leader, &other);
@@ -88,9 +95,11 @@ static void test_snap(void) {
         g_assert_cmpuint(n->nodes[other].chunks_in, ==, 6);
         g_assert_cmpuint(n->nodes[other].switches, ==, 0);
         g_assert_cmpuint(zab_last(n->nodes[other].zab)->index, ==, 1);
+        g_assert_true(sends_snapshot(&n->nodes[leader]));       /* until it is installed, the log behind it has to stay */
         n->nodes[other].slow_log = false;
         net_run(n, SECOND);
         net_check_equal(n);
+        g_assert_false(sends_snapshot(&n->nodes[leader]));
         g_assert_cmpuint(n->nodes[other].switches, ==, 1);
         g_assert_cmpuint(n->nodes[other].first_applied, ==, 52);
         g_assert_cmpuint(zab_config_voters(zab_config(n->nodes[other].zab)), ==, 3);
@@ -342,6 +351,82 @@ static void test_garbage(void) {
         }
 }
 
+/* A large message is under way, and so nothing else comes: its bytes are a sign of life of who sends it, and of nothing more. */
+static void test_alive(void) {
+        Net *n = net_new(3, 3);
+        uint64_t confirmed[4];
+        uint32_t leader;
+
+        for (uint32_t sid = 1; sid <= 3; sid++)
+                node_start(n, sid);
+        net_run(n, 4 * SECOND);
+        leader = net_leader(n);
+        for (uint32_t sid = 1; sid <= 3; sid++)
+                confirmed[sid] = zab_confirmed_usec(n->nodes[sid].zab);
+
+        net_isolate(n, leader, true);
+        g_assert_cmpint(node_read(n, leader, 1), ==, 0);
+        for (unsigned i = 0; i < 100; i++) {
+                for (uint32_t sid = 1; sid <= 3; sid++)
+                        if (sid != leader) {
+                                node_step(n, sid, (ZabInput) { .type = ZAB_INPUT_ALIVE, .conn = n->conn[sid][leader] });
+                                node_step(n, leader, (ZabInput) { .type = ZAB_INPUT_ALIVE, .conn = n->conn[sid][leader] });
+                        }
+                net_run(n, SECOND / 20);
+                g_assert_cmpuint(net_leader(n), ==, leader);
+        }
+        for (uint32_t sid = 1; sid <= 3; sid++)
+                g_assert_cmpuint(zab_confirmed_usec(n->nodes[sid].zab), <=, confirmed[sid] + SECOND / 10);
+        g_assert_false(node_has_read(&n->nodes[leader], 1));
+
+        /* Only the leader's messages are held up: what the others say meanwhile reaches it. */
+        for (uint32_t sid = 1; sid <= 3; sid++)
+                n->blocked[sid][leader] = false;
+        for (unsigned i = 0; i < 100; i++) {
+                for (uint32_t sid = 1; sid <= 3; sid++)
+                        if (sid != leader)
+                                node_step(n, sid, (ZabInput) { .type = ZAB_INPUT_ALIVE, .conn = n->conn[sid][leader] });
+                net_run(n, SECOND / 20);
+                g_assert_cmpuint(net_leader(n), ==, leader);
+        }
+        net_isolate(n, leader, true);
+        net_run(n, 3 * SECOND);
+        g_assert_cmpuint(net_leader(n), !=, leader);
+        net_isolate(n, leader, false);
+        net_run(n, 5 * SECOND);
+        net_check_equal(n);
+        net_free(n);
+}
+
+/* The same for one that is being brought up to date: neither gives the other up. */
+static void test_alive_in_snapshot(void) {
+        uint32_t leader, other;
+        Net *n = led(1, &leader, &other);
+
+        node_crash(n, other);
+        propose_many(n, leader, 50);
+        node_checkpoint(n, leader);
+        node_drop_log(n, leader);
+        n->blocked[leader][other] = true;
+        node_start(n, other);
+        net_connect_all(n);
+        net_settle(n);
+        while (n->nodes[other].chunks_in == 0) {
+                g_assert_true(net_deliver(n, leader, other));
+                net_settle(n);
+        }
+        for (unsigned i = 0; i < 400; i++) {
+                node_step(n, other, (ZabInput) { .type = ZAB_INPUT_ALIVE, .conn = n->conn[other][leader] });
+                net_run(n, SECOND / 20);
+                g_assert_cmpint(n->nodes[other].role, ==, ZAB_ROLE_FOLLOWER_SYNC);
+        }
+        n->blocked[leader][other] = false;
+        net_run(n, SECOND);
+        g_assert_cmpuint(n->nodes[other].chunks_in, ==, 6);
+        net_check_equal(n);
+        net_free(n);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/zab-sync/diff", test_diff);
@@ -353,6 +438,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/zab-sync/window", test_window);
         g_test_add_func("/zab-sync/stale-session", test_stale_session);
         g_test_add_func("/zab-sync/chain-checked", test_chain_checked);
+        g_test_add_func("/zab-sync/alive", test_alive);
+        g_test_add_func("/zab-sync/alive-in-snapshot", test_alive_in_snapshot);
         g_test_add_func("/zab-sync/garbage", test_garbage);
         return g_test_run();
 }

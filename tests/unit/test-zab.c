@@ -119,6 +119,7 @@ static void lead(Harness *h) {
                 log_durable(h);
         meta_durable(h);
         g_assert_cmpint(zab_role(h->zab), ==, ZAB_ROLE_LEADER);
+        meta_durable(h);                /* that the configuration is committed */
         g_string_truncate(h->trace, 0);
 }
 
@@ -136,7 +137,7 @@ static void test_founding(void) {
         expect(&h, "meta 1/1 ");
         g_assert_null(zab_config(h.zab));
         meta_durable(&h);
-        expect(&h, "lead(1) apply 1 ");
+        expect(&h, "lead(1) apply 1 meta 1/1 ");
         g_assert_nonnull(zab_config(h.zab));
         g_assert_cmpuint(zab_leader(h.zab), ==, 1);
         harness_done(&h);
@@ -153,7 +154,7 @@ static void test_founding_other_order(void) {
         meta_durable(&h);
         expect(&h, "sync(1) meta 1/1 ");
         meta_durable(&h);
-        expect(&h, "lead(1) apply 1 ");
+        expect(&h, "lead(1) apply 1 meta 1/1 ");
         harness_done(&h);
 }
 
@@ -167,7 +168,7 @@ static void test_commit_needs_durable(void) {
         first = h.append_seq;
         g_assert_cmpint(propose(&h, "b"), ==, 0);
         g_assert_cmpint(propose(&h, "c"), ==, 0);
-        expect(&h, "append 2:1.1 meta 1/1 append 3:1.2 append 4:1.3 ");
+        expect(&h, "append 2:1.1 append 3:1.2 append 4:1.3 ");
         step(&h, (ZabInput) { .type = ZAB_INPUT_LOG_DURABLE, .io_seq = first });
         expect(&h, "apply 2 ");
         step(&h, (ZabInput) { .type = ZAB_INPUT_LOG_DURABLE, .io_seq = first });
@@ -186,10 +187,28 @@ static void test_read_index(void) {
         lead(&h);
         propose(&h, "a");
         step(&h, (ZabInput) { .type = ZAB_INPUT_READ_INDEX, .read_id = 2 });
-        expect(&h, "append 2:1.1 meta 1/1 read 2@1 ");
+        expect(&h, "append 2:1.1 read 2@1 ");
         log_durable(&h);
         step(&h, (ZabInput) { .type = ZAB_INPUT_READ_INDEX, .read_id = 3 });
         expect(&h, "apply 2 read 3@2 ");
+        harness_done(&h);
+}
+
+/* 2.13.6: no read before META knows that the configuration is committed. */
+static void test_read_unsettled(void) {
+        Harness h;
+
+        harness_init(&h);
+        zab_start(h.zab, &h.meta, 0);
+        meta_durable(&h);
+        log_durable(&h);
+        meta_durable(&h);
+        expect(&h, "looking(0) append 1:0.1 pre(0) cand(1) meta 1/0 sync(1) meta 1/1 lead(1) apply 1 meta 1/1 ");
+        step(&h, (ZabInput) { .type = ZAB_INPUT_READ_INDEX, .read_id = 1 });
+        step(&h, (ZabInput) { .type = ZAB_INPUT_READ_INDEX, .read_id = 2 });
+        expect(&h, "");
+        meta_durable(&h);
+        expect(&h, "read 1@1 read 2@1 ");
         harness_done(&h);
 }
 
@@ -294,7 +313,7 @@ static void test_who_may_not_campaign(void) {
                 zab_start(again.zab, &again.meta, 0);
                 for (uint64_t t = 0; t < 100; t++)
                         step(&again, (ZabInput) { .type = ZAB_INPUT_TICK, .now_usec = t * 1000000 });
-                expect(&again, "looking(1) ");
+                expect(&again, "looking(1) apply 1 ");
                 harness_done(&again);
                 harness_done(&h);
         }
@@ -306,6 +325,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/zab/founding-other-order", test_founding_other_order);
         g_test_add_func("/zab/commit-needs-durable", test_commit_needs_durable);
         g_test_add_func("/zab/read-index", test_read_index);
+        g_test_add_func("/zab/read-unsettled", test_read_unsettled);
         g_test_add_func("/zab/restart", test_restart);
         g_test_add_func("/zab/restart-from-checkpoint", test_restart_from_checkpoint);
         g_test_add_func("/zab/restore-refuses", test_restore_refuses);
