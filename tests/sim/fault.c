@@ -143,13 +143,15 @@ static void wipe(World *w) {
         host_wipe(h);
 }
 
-/* At rest, in what an append or a META write made durable long ago. */
+/* At rest, in what was made durable long ago: before the watermark (2.11) nobody can tell the loss of the last record from a
+ * write that never came to its end. */
 static void rot(World *w) {
         Host *h = some_host(w);
         VDisk *d = &h->storage.disk;
         unsigned i = 0;
 
-        if (h->state == HOST_ABSENT || !h->store || h->store->segments->len == 0 || !admin_may_lose_disk(w, h))
+        if (h->state == HOST_ABSENT || !h->store || h->store->segments->len == 0 || !h->store->proven ||
+            !admin_may_lose_disk(w, h))
                 return;
         host_crash(h, false);
         i = (unsigned) prng_below(&w->prng, h->store->segments->len);

@@ -161,6 +161,19 @@ static void check_ack(Host *h, const ZabMessage *m) {
                 refuse(h, m, "I11", "not all of that is on disk");
 }
 
+/* 2.0.1: by epoch first, and only then by zxid. */
+void judge_on_vote_request(Host *h, uint32_t from, const ZabMessage *m) {
+        uint32_t current = h->store->record.meta.current_epoch;
+        Zxid last = judge_log_zxid(h->judge, judge_log_last(h->judge));
+        bool behind = m->vote.current_epoch < current || (m->vote.current_epoch == current && m->vote.last.zxid < last);
+
+        if (behind) {
+                h->judge->refused = m->epoch;
+                h->judge->refused_sid = from;
+        } else if (h->judge->refused_sid == from)
+                h->judge->refused = 0;
+}
+
 void judge_on_hello(Host *h, const ZabMessage *m) {
         ZabConfig *c = m->hello.established && m->hello.config ? zab_checkpoint_config_decode(m->hello.config) : NULL;
 
@@ -209,6 +222,8 @@ void judge_send_zab(Host *h, uint32_t peer, const ZabMessage *m) {
                         refuse(h, m, "I11", "the promise is not on disk");
                 if (meta->membership != ZAB_MEMBERSHIP_MEMBER)
                         refuse(h, m, "I11", "its disk gives it no vote");
+                if (j->refused == m->epoch && j->refused_sid == peer)
+                        refuse(h, m, "I6", "the candidate's history is behind its own");
                 j->promised = MAX(j->promised, m->epoch);
                 break;
 

@@ -53,6 +53,8 @@ void judge_on_received(Host *h, uint32_t from, const PeerMessage *message) {
                 h->judge->mark_epoch = message->zab.epoch;
                 h->judge->mark = message->zab.position.index;
         }
+        if (message->is_zab && message->zab.type == ZAB_MESSAGE_VOTE_REQUEST)
+                judge_on_vote_request(h, from, &message->zab);
         if (message->is_zab && message->zab.type == ZAB_MESSAGE_LEADER_HELLO)
                 judge_on_hello(h, &message->zab);
         if (message->is_zab || h->judge->role != ZAB_ROLE_LEADER || m->epoch != h->judge->epoch)

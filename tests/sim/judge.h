@@ -56,6 +56,7 @@ struct HostJudge {
         uint32_t accepted, current;     /* META on the platter, over all runs with this disk */
         uint32_t mark_epoch;            /* the last NEWLEADER that it was sent or, as leader, stands for: */
         uint64_t mark;                  /* the end of the history of this epoch */
+        uint32_t refused, refused_sid;  /* the last epoch for which one asked a vote whose history it must not follow, and who */
         Zxid hello_config;              /* the last LEADER_HELLO: of a leader that broadcasts, the configuration in it; 0 */
         uint32_t promised;              /* highest epoch it sent a grant or a SYNC_REQUEST for, with this disk */
         bool bad_disk;                  /* wiped or rotten: what was there may be gone */
@@ -125,6 +126,7 @@ void judge_quorums(World *w);
 void judge_commit(World *w, Host *h, uint64_t index);
 void judge_send_zab(Host *h, uint32_t peer, const ZabMessage *m);
 void judge_on_hello(Host *h, const ZabMessage *m);
+void judge_on_vote_request(Host *h, uint32_t from, const ZabMessage *m);
 
 /* judge-session.c */
 void judge_on_local_touch(Host *h, uint64_t session);
