@@ -195,9 +195,9 @@ static void on_diverged(void *userdata, uint64_t index) {
 }
 
 static void on_disk_regressed(void *userdata, uint32_t sid, uint64_t acked, uint64_t last) {
-        journal(LOG_CRIT, CONVENE_MESSAGE_STORE_DAMAGED, "The disk of member %u has lost what it had said was durable: it had acknowledged "
-                "index %" PRIu64 " and has %" PRIu64 " now; it counts again once the leader has brought it up to date; check that disk, or whether an old image of it "
-                "was restored, and replace the member", sid, acked, last);
+        journal(LOG_CRIT, CONVENE_MESSAGE_STORE_DAMAGED, "The disk of member %u has lost what it had said was durable: it had "
+                "acknowledged index %" PRIu64 " and has %" PRIu64 " now; it counts again once the leader has brought it up to date; check "
+                "that disk, or whether an old image of it was restored, and replace the member", sid, acked, last);
 }
 
 static void get_time(void *userdata, uint64_t *ret_now_usec, int64_t *ret_wall_msec) {

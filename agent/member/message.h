@@ -5,7 +5,7 @@
  * Message
  *
  * What members say to each other above zab: requests on their way to the leader, who answers for which session, and
- * whether their trees are the same.  All but DIGEST and DIVERGED go from a follower to its leader or back, and carry the epoch and id
+ * whether their trees are the same.  All but DIGEST go from a follower to its leader or back, and carry the epoch and id
  * of the session between the two (zab_session()); those of another session are ignored.
  *
  * Source: DESIGN 2.5, 2.6, protocol 2.6, 2.13.

@@ -7,8 +7,8 @@
  * Who belongs to the ensemble.  It is the payload of CONFIG entries; the first entry of every history is one
  * (protocol 2.0.6, 2.2).
  *
- * Bytes: u8 format (1; 2: with a feature level above 1)  in format 2 u32 feature level  u32 members, then per member: u32 sid, 16 bytes disk id, u8 role, string name, string
- * address, blob key pin.
+ * Bytes: u8 format (1; 2: with a feature level above 1)  in format 2 u32 feature level  u32 members, then per member: u32 sid,
+ * 16 bytes disk id, u8 role, string name, string address, blob key pins.
  */
 
 #include <stdbool.h>
@@ -32,7 +32,7 @@ typedef struct ZabConfigMember {
         ZabMemberRole role;
         const char *name;               /* host name */
         const char *address;            /* "host:port" of the mesh, "" for none */
-        const uint8_t *pin;             /* SHA-256 of the public key, may be empty */
+        const uint8_t *pin;             /* SHA-256 of the public key, two while it changes; may be empty */
         uint32_t pin_size;
 } ZabConfigMember;
 
@@ -50,8 +50,8 @@ typedef struct ZabConfig {
 GBytes *zab_config_encode(const ZabConfigMember *members, unsigned members_count);      /* at feature level 1 */
 GBytes *zab_config_encode_at(const ZabConfigMember *members, unsigned members_count, uint32_t feature_level);
 
-/* NULL on malformed bytes: unknown format, a level that has no need of its format, sids not ascending or out of 1..255, limits, names that are not UTF-8, no
- * voter (nobody could ever change it), trailing bytes. */
+/* NULL on malformed bytes: unknown format, a level that has no need of its format, sids not ascending or out of 1..255, limits,
+ * names that are not UTF-8, no voter (nobody could ever change it), trailing bytes. */
 ZabConfig *zab_config_decode(GBytes *bytes, Zxid version);
 ZabConfig *zab_config_ref(ZabConfig *c);
 void zab_config_unref(ZabConfig *c);            /* NULL is allowed */

@@ -10,9 +10,11 @@
 import json
 import os
 import pathlib
+import random
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -130,6 +132,18 @@ here = Here()
 
 def command(*words):
     return [str(here.work / "convenectl"), *words]
+
+
+def free_port():
+    """Not of the range that the kernel hands out by itself, so that it is still free when a member is started again."""
+    while True:
+        with socket.socket() as s:
+            port = random.randrange(20000, 32000)
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def ctl(*words, stdin=b"", **more):

@@ -8,30 +8,16 @@
 import json
 import os
 import pathlib
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 
 from ctl_harness import (ACCESS, CONFLICT, CONVENED, FATE_UNKNOWN, NOBODY, NO_NODE, OK, PATIENCE, UNREACHABLE, USAGE, Agent, Running,
-                         Skip, bad, ctl, equal, good, here, main)
+                         Skip, bad, ctl, equal, free_port, good, here, main)
 
 CONFIGURATION = 78              # exit status of convened
-
-
-def free_port():
-    """Not of the range that the kernel hands out by itself, so that it is still free when a member is started again."""
-    while True:
-        with socket.socket() as s:
-            port = random.randrange(20000, 32000)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def wait_until(condition, what):

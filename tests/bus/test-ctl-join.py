@@ -8,7 +8,6 @@
 
 import os
 import pathlib
-import random
 import shutil
 import socket
 import stat
@@ -16,8 +15,8 @@ import subprocess
 import tempfile
 import time
 
-from ctl_harness import (ACCESS, CONFLICT, CONVENECTL, CONVENED, FAILURE, OK, PATIENCE, UNREACHABLE, USAGE, Answer, Skip, bad, equal, good,
-                         here, main)
+from ctl_harness import (ACCESS, CONFLICT, CONVENECTL, CONVENED, FAILURE, OK, PATIENCE, UNREACHABLE, USAGE, Answer, Skip, bad, equal, free_port,
+                         good, here, main)
 
 SYSTEMCTL = r"""#!/bin/bash
 # The commands of systemctl that convenectl uses, for the one agent of this host.
@@ -59,18 +58,6 @@ case "$*" in
 *) echo "what? $*" >&2; exit 1 ;;
 esac
 """
-
-
-def free_port():
-    """Not of the range that the kernel hands out by itself, so that it is still free when a member is started again."""
-    while True:
-        with socket.socket() as s:
-            port = random.randrange(20000, 32000)
-            try:
-                s.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 class Host:
