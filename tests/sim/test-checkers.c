@@ -8,6 +8,7 @@
 
 #include "tests/sim/judge.h"
 #include "tests/sim/linear.h"
+#include "tests/sim/vstore-internal.h"
 #include "tests/sim/workload.h"
 
 static Statistics statistics;
@@ -449,11 +450,15 @@ static void test_quorums(void) {
         world_free(w);
 }
 
-static void send(Host *h, ZabMessageType type, uint32_t epoch, uint64_t index) {
+static void send_to(Host *h, uint32_t peer, ZabMessageType type, uint32_t epoch, uint64_t index) {
         ZabMessage m = { .type = type, .epoch = epoch, .index = index };
 
         m.vote.granted = true;
-        judge_send_zab(h, 0, &m);
+        judge_send_zab(h, peer, &m);
+}
+
+static void send(Host *h, ZabMessageType type, uint32_t epoch, uint64_t index) {
+        send_to(h, 0, type, epoch, index);
 }
 
 static void test_messages(void) {
@@ -485,6 +490,89 @@ static void test_messages(void) {
         world_free(w);
 }
 
+/* 2.0.1: a vote for one whose history is behind. */
+static void test_votes(void) {
+        World *w = make_world();
+        Host *h = follower(w), *l = leader(w);
+        uint32_t epoch = h->store->record.meta.current_epoch;
+        ZabMessage m = { .type = ZAB_MESSAGE_VOTE_REQUEST, .epoch = epoch };
+
+        m.vote.current_epoch = epoch;
+        m.vote.last.zxid = judge_log_zxid(h->judge, judge_log_last(h->judge));
+        judge_on_vote_request(h, l->sid, &m);
+        send_to(h, l->sid, ZAB_MESSAGE_VOTE_RESPONSE, epoch, 0);
+        g_assert_null(w->failure);
+
+        m.vote.last.zxid--;
+        judge_on_vote_request(h, l->sid, &m);
+        send_to(h, l->sid, ZAB_MESSAGE_VOTE_RESPONSE, epoch, 0);
+        expect_failure(w, "I6");
+
+        m.vote.last.zxid += 100;
+        m.vote.current_epoch--;
+        judge_on_vote_request(h, l->sid, &m);
+        send_to(h, l->sid, ZAB_MESSAGE_VOTE_RESPONSE, epoch, 0);
+        expect_failure(w, "I6");
+
+        h->store->record.meta.membership = ZAB_MEMBERSHIP_DAMAGED;
+        h->judge->refused = 0;
+        send_to(h, l->sid, ZAB_MESSAGE_VOTE_RESPONSE, epoch, 0);
+        expect_failure(w, "I11");
+        world_free(w);
+}
+
+/* 2.8: one that votes in nothing and stays outside. */
+static void test_rejects(void) {
+        World *w = make_world();
+        Host *h = follower(w), *l = leader(w);
+        uint32_t epoch = l->judge->epoch;
+
+        h->judge->hello_config = judge_config(w)->version;
+        send_to(h, l->sid, ZAB_MESSAGE_REJECT, epoch, 0);
+        g_assert_null(w->failure);              /* it votes */
+
+        h->disk_id.bytes[0] ^= 1;
+        send_to(h, l->sid, ZAB_MESSAGE_REJECT, epoch - 1, 0);
+        g_assert_null(w->failure);              /* of one that leads no more */
+        send_to(h, l->sid, ZAB_MESSAGE_REJECT, epoch, 0);
+        expect_failure(w, "V4");
+        world_free(w);
+}
+
+/* Whose store has done everything, and told nobody of the last entry. */
+static void test_told(void) {
+        static const MemberFront front = { 0 };
+        Request r = { .op = REQUEST_DELETE, .path = "/nothing", .version = -1 };
+        World *w = make_world();
+        Host *l = leader(w);
+        VStore *s = l->store;
+        MemberClient *client;
+
+        g_assert_true(vstore_is_idle(s));
+        judge_step(l);
+        g_assert_null(w->failure);
+
+        client = member_client_new(l->member, &front, NULL);
+        member_submit(client, 1, &r, 0, 0);
+        member_client_free(client);
+        g_assert_false(vstore_is_idle(s));
+        judge_step(l);
+        g_assert_null(w->failure);
+
+        s->step = s->steps->len;
+        s->in_step = false;
+        while (s->ops) {
+                VOp *o = s->ops;
+
+                s->ops = o->next;
+                op_free(o);
+        }
+        s->ops_end = &s->ops;
+        judge_step(l);
+        expect_failure(w, "V3");
+        world_free(w);
+}
+
 static void test_disk(void) {
         World *w = make_world();
         Host *h = follower(w);
@@ -502,6 +590,32 @@ static void test_disk(void) {
         h->judge->accepted += 5;
         judge_on_settled(h, PERSIST_META);
         expect_failure(w, "I9");
+
+        h->judge->current--;
+        h->judge->mark_epoch = h->store->record.meta.current_epoch;
+        h->judge->mark = h->store->durable + 1;
+        judge_on_settled(h, PERSIST_META);
+        expect_failure(w, "I11");
+        world_free(w);
+}
+
+/* Goes by an older configuration than what it has applied. */
+static void test_known_configuration(void) {
+        World *w = make_world();
+        Host *h = follower(w);
+        const ZabConfig *c = judge_config(w);
+        const Proposal *p = judge_proposal(w, c->version);
+        uint64_t index = p->index;
+
+        h->judge->applied--;
+        judge_step(h);
+        g_assert_null(w->failure);
+
+        g_ptr_array_add(w->judge->configs, zab_config_decode(p->payload, c->version + 1));
+        g_array_append_val(w->judge->config_indexes, index);
+        h->judge->applied--;
+        judge_step(h);
+        expect_failure(w, "I15");
         world_free(w);
 }
 
@@ -543,6 +657,47 @@ static void test_sessions(void) {
         judge_closed(w, 3);
         expect_failure(w, "S3");
         *client = before;
+        g_bytes_unref(e.payload);
+        world_free(w);
+}
+
+typedef struct Promised {
+        const Host *host;
+        uint64_t session;               /* 0: none yet */
+} Promised;
+
+static void take_promised(const SessionInfo *s, void *userdata) {
+        Promised *p = userdata;
+
+        if (member_session_deadline(p->host->member, s->id) > host_clock(p->host))
+                p->session = s->id;
+}
+
+/* A session ends for its time-out while a member may still tell its owner that it lives. */
+static void test_promises(void) {
+        World *w = make_world();
+        Host *l = leader(w);
+        Promised promised = { 0 };
+        Request r = { .op = REQUEST_CLOSE_SESSION, .expired = true };
+        ZabEntry e = next_entry(l);
+
+        for (uint32_t sid = 1; sid <= w->params.hosts && promised.session == 0; sid++) {
+                promised.host = &w->hosts[sid];
+                if (promised.host->state == HOST_UP)
+                        tree_foreach_session(member_get_tree(promised.host->member), take_promised, &promised);
+        }
+        g_assert_cmpuint(promised.session, !=, 0);
+        r.target = promised.session;
+        request_encode(&r, &w->writer);
+        e.payload = writer_to_bytes(&w->writer);
+        judge_on_append(l, &e, 1);
+        g_array_set_size(w->judge->early, 0);   /* that is another judge's */
+        judge_closed(w, e.zxid);
+        g_assert_null(w->failure);
+
+        judge_promises(w, e.zxid);
+        judge_closed(w, e.zxid);
+        expect_failure(w, "S3");
         g_bytes_unref(e.payload);
         world_free(w);
 }
@@ -615,7 +770,12 @@ int main(int argc, char **argv) {
         g_test_add_func("/judge/applied", test_applied);
         g_test_add_func("/judge/quorums", test_quorums);
         g_test_add_func("/judge/messages", test_messages);
+        g_test_add_func("/judge/votes", test_votes);
+        g_test_add_func("/judge/rejects", test_rejects);
+        g_test_add_func("/judge/told", test_told);
         g_test_add_func("/judge/disk", test_disk);
+        g_test_add_func("/judge/known-configuration", test_known_configuration);
         g_test_add_func("/judge/sessions", test_sessions);
+        g_test_add_func("/judge/promises", test_promises);
         return g_test_run();
 }
