@@ -2,8 +2,8 @@
 
 /*
  * An ensemble of three on this machine, as ./dev run --members 3 starts it: durable Sets and Gets asked of the leader and of a
- * follower, beside one preallocated 4-KiB pwrite and fdatasync on the same disk, in turns; and the processor time of all
- * members for each Set.  Figures are medians.
+ * follower, beside one preallocated 4-KiB pwrite and fdatasync on the same disk, and beside as many of these at once as there are
+ * members until most are done, in turns; and the processor time of all members for each Set.  Figures are medians.
  *
  *     bench-ensemble DIR [MILLISECONDS]         DIR: that of ./dev run; per measurement, default 1000
  */
@@ -12,12 +12,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "tests/bench/bare-quorum.h"
 #include "tests/bench/load.h"
 #include "tests/bus/harness.h"
 
 #define MEMBERS_MAX 7
 #define ROUNDS 7
-#define SETS 60                         /* at window 1, and as many bare writes, in each round */
+#define SETS 60                         /* at window 1, and as many bare writes, for each round */
 #define WINDOW 600
 #define NAME "org.convene1"
 #define PATH "/org/convene1"
@@ -92,31 +93,43 @@ static double processor_usec(void) {
         return sum;
 }
 
-static void bench_sets(const char *directory, Member *m) {
-        static double bares[ROUNDS * SETS], sets[ROUNDS * SETS];
-        double many[ROUNDS], one[ROUNDS], processor[ROUNDS], bare, set;
+/* One at a time, in turns with the bare ones. */
+static void bench_single_sets(const char *directory, Member *m) {
+        static double bares[ROUNDS * SETS], quorums[ROUNDS * SETS], sets[ROUNDS * SETS];
         Load l = { m->bus, NAME, TREE, "Set", 2 };
-        unsigned n = 0;
+        g_autoptr(BareQuorum) q = bare_quorum_new(directory, members_count, ROUNDS * SETS);
         int fd = load_bare_open(directory, "bare-disk", ROUNDS * SETS);
+        double bare, quorum, set;
+
+        for (unsigned n = 0; n < ROUNDS * SETS; n++) {
+                bares[n] = load_bare_write(fd, n);
+                quorums[n] = bare_quorum_write(q);
+                sets[n] = load_once(&l);
+        }
+        close(fd);
+        bare = load_median(bares, ROUNDS * SETS);
+        quorum = load_median(quorums, ROUNDS * SETS);
+        set = load_median(sets, ROUNDS * SETS);
+        printf("%-8s  Set   %5.0f us   bare 4-KiB pwrite + fdatasync %5.0f us   ratio %.2f   %u at once, until most are done %5.0f us   "
+               "ratio %.2f\n", m->leads ? "leader" : "follower", set, bare, set / bare, members_count, quorum, set / quorum);
+        fflush(stdout);
+}
+
+static void bench_sets(Member *m) {
+        double many[ROUNDS], one[ROUNDS], processor[ROUNDS];
+        Load l = { m->bus, NAME, TREE, "Set", 2 };
 
         for (unsigned round = 0; round < ROUNDS; round++) {
                 double before;
 
-                for (unsigned i = 0; i < SETS; i++, n++) {
-                        bares[n] = load_bare_write(fd, n);
-                        sets[n] = load_once(&l);
-                }
                 one[round] = load_rate(&l, 1, measure_usec);
                 before = processor_usec();
                 many[round] = load_rate(&l, WINDOW, measure_usec);
                 processor[round] = (processor_usec() - before) / (double) l.answered;
         }
-        close(fd);
-        bare = load_median(bares, n);
-        set = load_median(sets, n);
-        printf("%-8s  Set   %5.0f us   bare 4-KiB pwrite + fdatasync %5.0f us   ratio %.2f   window 1 %6.0f/s   window %d %7.0f/s   "
-               "%.1f us of processor time each, all members\n", m->leads ? "leader" : "follower", set, bare, set / bare,
-               load_median(one, ROUNDS), WINDOW, load_median(many, ROUNDS), load_median(processor, ROUNDS));
+        printf("%-8s  Set   window 1 %6.0f/s   window %d %7.0f/s   %.1f us of processor time each, all members\n",
+               m->leads ? "leader" : "follower", load_median(one, ROUNDS), WINDOW, load_median(many, ROUNDS),
+               load_median(processor, ROUNDS));
         fflush(stdout);
 }
 
@@ -166,8 +179,10 @@ int main(int argc, char *argv[]) {
         sd_bus_error_free(&error);
         sd_bus_message_unref(m);
 
-        bench_sets(argv[1], leader);
-        bench_sets(argv[1], follower);
+        bench_single_sets(argv[1], leader);
+        bench_single_sets(argv[1], follower);
+        bench_sets(leader);
+        bench_sets(follower);
         bench_gets(leader);
         bench_gets(follower);
         return EXIT_SUCCESS;
