@@ -78,16 +78,22 @@ void json_print_line(JsonObject *o) {
 }
 
 JsonObject *json_parse(const char *text, size_t size, char **ret_error) {
-        struct json_tokener *tokener = json_tokener_new_ex(NESTING_MAX);
+        const char *invalid;
 
         if (size > INT32_MAX) {
-                json_tokener_free(tokener);
                 *ret_error = g_strdup("the input is too large");
                 return NULL;
         }
+        /* json-c's own check takes forms that are longer than need be for characters. */
+        if (!g_utf8_validate(text, (gssize) size, &invalid)) {
+                *ret_error = g_strdup_printf("no valid JSON at byte %td: not UTF-8", invalid - text);
+                return NULL;
+        }
+
+        struct json_tokener *tokener = json_tokener_new_ex(NESTING_MAX);
 
         /* strict: nothing but white space may follow */
-        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+        json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
         JsonObject *o = json_tokener_parse_ex(tokener, text, size);
         enum json_tokener_error error = json_tokener_get_error(tokener);
         size_t end = json_tokener_get_parse_end(tokener);

@@ -263,6 +263,7 @@ static void test_multi_mistakes(void) {
                 { "[{\"op\":\"create\",\"path\":\"/\",\"ttl_ms\":0}]", "\"ttl_ms\"" },
                 { "[{\"op\":\"create\",\"path\":\"/\"},{\"op\":\"get\",\"path\":\"/\"}]", "operation 1: reads" },
                 { "[[[[[[[[[[[[[[[[[[[[[[[[[[[[]", "no valid JSON" },
+                { "[{\"op\":\"check\",\"path\340\236\235\":\"\"}]", "at byte 20: not UTF-8" },
         };
 
         for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
