@@ -20,6 +20,7 @@
 
 #define APPENDS_PER_STEP 32             /* handed to the member between two looks at the clock */
 #define TURN_USEC 2000
+#define SNAP_BACKLOG_MAX 64             /* chunks of a snapshot that wait for the disk: some 16 MiB, more than it writes between two PINGs */
 
 /*
  * Effects
@@ -60,6 +61,12 @@ static void on_snap_chunk(void *userdata, GBytes *chunk) {
         Agent *a = userdata;
 
         store_snap_chunk(a->store, chunk);
+}
+
+static bool on_snap_is_behind(void *userdata) {
+        Agent *a = userdata;
+
+        return store_checkpoint_backlog(a->store) >= SNAP_BACKLOG_MAX;
 }
 
 static void on_snap_install(void *userdata, uint64_t io_seq, const ZabMeta *meta, Hash128 digest) {
@@ -216,6 +223,7 @@ MemberDriver driver_for_member(Agent *a) {
                 .write_meta = on_write_meta,
                 .snap_begin = on_snap_begin,
                 .snap_chunk = on_snap_chunk,
+                .snap_is_behind = on_snap_is_behind,
                 .snap_install = on_snap_install,
                 .snap_abort = on_snap_abort,
                 .read_log = on_read_log,

@@ -42,6 +42,12 @@ static bool on_snap_chunk(void *userdata, GBytes *chunk) {
         return true;
 }
 
+static bool on_snap_is_behind(void *userdata) {
+        Member *m = userdata;
+
+        return m->driver.snap_is_behind && m->driver.snap_is_behind(m->driver.userdata);
+}
+
 static bool on_snap_end(void *userdata, Hash128 digest) {
         Member *m = userdata;
         const char *error;
@@ -86,6 +92,7 @@ static void on_snap_switch(void *userdata) {
 void snapshot_effects(ZabEffects *effects) {
         effects->snap_begin = on_snap_begin;
         effects->snap_chunk = on_snap_chunk;
+        effects->snap_is_behind = on_snap_is_behind;
         effects->snap_end = on_snap_end;
         effects->snap_install = on_snap_install;
         effects->snap_switch = on_snap_switch;

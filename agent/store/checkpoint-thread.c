@@ -34,9 +34,13 @@ struct CheckpointThread {
         GMutex lock;                    /* guards what follows */
         GCond cond;
         Queue queue;
-        unsigned backlog;               /* ROWS in the queue or in work */
+        unsigned backlog;               /* ROWS and SNAP_CHUNKs in the queue or in work */
         bool stopping;
 };
+
+static bool is_load(const Operation *o) {
+        return o->type == OPERATION_CHECKPOINT_ROWS || o->type == OPERATION_SNAP_CHUNK;
+}
 
 /* `fatal`: what is on the disk may differ from what was there before. */
 static void fail(CheckpointThread *c, int error, bool fatal) {
@@ -293,7 +297,7 @@ static gpointer run(gpointer userdata) {
                 g_mutex_unlock(&c->lock);
                 execute(c, o);
                 g_mutex_lock(&c->lock);
-                if (o->type == OPERATION_CHECKPOINT_ROWS)
+                if (is_load(o))
                         c->backlog--;
                 operation_free(o);
         }
@@ -349,7 +353,7 @@ CheckpointThread *checkpoint_thread_free(CheckpointThread *c) {
 static void submit(CheckpointThread *c, Operation *o) {
         g_mutex_lock(&c->lock);
         queue_push(&c->queue, o);
-        if (o->type == OPERATION_CHECKPOINT_ROWS)
+        if (is_load(o))
                 c->backlog++;
         g_cond_signal(&c->cond);
         g_mutex_unlock(&c->lock);

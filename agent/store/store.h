@@ -178,7 +178,7 @@ void store_checkpoint_rows(Store *s, const TreeRow *rows, unsigned rows_count);
 void store_checkpoint_end(Store *s);
 /* Nothing is told of it afterwards, except an error that came before. */
 void store_checkpoint_abort(Store *s);
-unsigned store_checkpoint_backlog(const Store *s);      /* row batches handed over and not yet written */
+unsigned store_checkpoint_backlog(const Store *s);      /* row batches, or chunks of a snapshot, handed over and not yet written */
 
 typedef struct StoreStatistics {
         uint64_t appends, append_bytes, syncs, sync_usec_total, sync_usec_max;

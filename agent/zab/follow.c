@@ -63,7 +63,7 @@ void follow_on_alive(Zab *z) {
         if (f->acked)
                 follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_ACK, .index = f->ack_sent });
         else if (z->snap == SNAP_RECEIVING)
-                follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_PROGRESS, .flag = true, .index = z->snap_chunks });
+                follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_PROGRESS, .flag = true, .index = z->snap_reported });
         else if (z->role == ZAB_ROLE_FOLLOWER_SYNC && z->snap == SNAP_NONE)
                 follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_PROGRESS, .index = f->progress_sent });
 }
@@ -341,6 +341,7 @@ static void on_ping(Zab *z, const ZabMessage *m) {
         bool settled;
 
         note_commit(z, m->commit);
+        snap_on_ping(z);
         if (z->follow.confirming_usec == 0) {           /* else a later one would put off an earlier one */
                 z->follow.confirming_usec = MIN(m->time_usec, z->now_usec);
                 z->follow.confirming_index = m->commit;

@@ -43,12 +43,22 @@ static void on_begin(Zab *z, Peer *p, const ZabMessage *m) {
         z->snap = SNAP_RECEIVING;
         z->snap_position = m->position;
         z->snap_config = g_steal_pointer(&c);
-        z->snap_chunks = 0;
+        z->snap_chunks = z->snap_reported = 0;
         z->effects.snap_begin(z->effects.userdata, &m->position, m->config);
 }
 
+/* The leader sends a few chunks more than it has heard of.  Where the disk is slower than the network they would pile up here. */
 static void report(Zab *z) {
-        follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_PROGRESS, .flag = true, .index = z->snap_chunks });
+        if (z->effects.snap_is_behind && z->effects.snap_is_behind(z->effects.userdata))
+                return;
+
+        z->snap_reported = z->snap_chunks;
+        follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_PROGRESS, .flag = true, .index = z->snap_reported });
+}
+
+void snap_on_ping(Zab *z) {
+        if (z->snap == SNAP_RECEIVING && z->snap_reported < z->snap_chunks)
+                report(z);
 }
 
 void snap_on_message(Zab *z, Peer *p, const ZabMessage *m) {

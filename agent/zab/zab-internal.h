@@ -162,7 +162,7 @@ struct Zab {
         SnapState snap;
         ZabPosition snap_position;
         ZabConfig *snap_config;
-        uint64_t snap_chunks;
+        uint64_t snap_chunks, snap_reported;    /* taken; and as the leader knows */
 
         /* leader */
         uint64_t z0;                    /* last.index when elected */
@@ -271,6 +271,7 @@ int follow_read(Zab *z, uint64_t read_id);
 
 /* snapshot.c: SNAP, both sides */
 void snap_on_message(Zab *z, Peer *p, const ZabMessage *m);
+void snap_on_ping(Zab *z);
 void snap_leave(Zab *z);
 void snap_advance(Zab *z);
 void snap_on_installed(Zab *z);

@@ -113,6 +113,8 @@ typedef struct ZabEffects {
          * snap_switch() makes it the state that apply() goes on from.  snap_abort() at any time before install. */
         void (*snap_begin)(void *userdata, const ZabPosition *position, GBytes *config);
         bool (*snap_chunk)(void *userdata, GBytes *chunk);      /* false: malformed */
+        /* May be NULL.  True: chunks that were taken wait for the disk, and the leader is to wait, too; asked again at its PINGs. */
+        bool (*snap_is_behind)(void *userdata);
         bool (*snap_end)(void *userdata, Hash128 digest);
         void (*snap_install)(void *userdata, uint64_t io_seq, const ZabMeta *meta);
         void (*snap_switch)(void *userdata);

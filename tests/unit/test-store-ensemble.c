@@ -459,6 +459,41 @@ static void test_snap_abort(void) {
         g_assert_cmpuint(store_get_report(f.store)->checkpoint.index, ==, 1);
 }
 
+static GMutex slow_disk;                /* held: nothing is made on it */
+
+static int mkdirat_slowly(void *userdata, int directory_fd, const char *name, mode_t mode) {
+        int r;
+
+        g_mutex_lock(&slow_disk);
+        r = mkdirat(directory_fd, name, mode);
+        g_mutex_unlock(&slow_disk);
+        return r;
+}
+
+/* How many chunks wait for the disk is known, so that the leader can be made to wait. */
+static void test_snap_backlog(void) {
+        g_auto(Fixture) f = { 0 };
+        ZabPosition to = { 1000, zxid_make(6, 5), { 7, 8 } };
+        g_autoptr(GBytes) chunk = g_bytes_new_static("any", 3);
+        unsigned before;
+
+        fixture_init(&f, NULL);
+        fixture_run(&f);
+        f.io.mkdirat = mkdirat_slowly;
+        g_mutex_lock(&slow_disk);
+        begin_snapshot(&f, &to);                /* with some chunks of its own */
+        before = store_checkpoint_backlog(f.store);
+        for (unsigned i = 1; i <= 100; i++) {
+                store_snap_chunk(f.store, chunk);
+                g_assert_cmpuint(store_checkpoint_backlog(f.store), ==, before + i);
+        }
+        g_mutex_unlock(&slow_disk);
+        store_snap_install(f.store, ++f.io_seq, &fixture_meta, (Hash128) { 0 });
+        fixture_wait(&f, f.snap_failed == f.io_seq);            /* it was no snapshot */
+        g_assert_cmpuint(store_checkpoint_backlog(f.store), ==, 0);
+        f.appended = f.io_seq;
+}
+
 static void open_snapshot(Fixture *f, uint64_t request) {
         store_open_snapshot(f->store, request);
         fixture_wait(f, f->snapshot_request == request);
@@ -571,6 +606,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/store/snap/joining", test_install_joining);
         g_test_add_func("/store/snap/refused", test_install_refused);
         g_test_add_func("/store/snap/abort", test_snap_abort);
+        g_test_add_func("/store/snap/backlog", test_snap_backlog);
         g_test_add_func("/store/snapshot/between", test_snapshot_between);
         g_test_add_func("/store/snapshot/bounded", test_snapshots_bounded);
 

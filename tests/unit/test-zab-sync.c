@@ -113,6 +113,31 @@ static void test_snap(void) {
         net_free(n);
 }
 
+/* The disk is slower than the network: the leader sends no more than a few chunks ahead of it, and goes on when there is room. */
+static void test_snap_behind(void) {
+        uint32_t leader, other;
+        Net *n = led(1, &leader, &other);
+
+        node_crash(n, other);
+        propose_many(n, leader, 50);
+        node_checkpoint(n, leader);
+        node_drop_log(n, leader);
+        node_start(n, other);
+        n->nodes[other].behind = true;
+        net_run(n, 2 * SECOND);
+        g_assert_cmpuint(n->nodes[other].chunks_in, ==, 4);
+        g_assert_cmpint(n->nodes[other].role, ==, ZAB_ROLE_FOLLOWER_SYNC);
+        g_assert_cmpuint(n->nodes[leader].snapshots, ==, 1);
+
+        n->nodes[other].behind = false;
+        net_run(n, SECOND);
+        net_check_equal(n);
+        g_assert_cmpuint(n->nodes[other].chunks_in, ==, 6);
+        g_assert_cmpuint(n->nodes[other].switches, ==, 1);
+        g_assert_cmpuint(n->nodes[leader].snapshots, ==, 1);            /* the same one */
+        net_free(n);
+}
+
 /* A snapshot that breaks off leaves everything as it was. */
 static void test_snap_broken_off(void) {
         uint32_t leader, other;
@@ -432,6 +457,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/zab-sync/diff", test_diff);
         g_test_add_func("/zab-sync/trunc", test_trunc);
         g_test_add_func("/zab-sync/snap", test_snap);
+        g_test_add_func("/zab-sync/snap-behind", test_snap_behind);
         g_test_add_func("/zab-sync/snap-broken-off", test_snap_broken_off);
         g_test_add_func("/zab-sync/diverged", test_diverged);
         g_test_add_func("/zab-sync/durable-first", test_durable_first);

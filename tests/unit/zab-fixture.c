@@ -155,6 +155,10 @@ static bool on_snap_chunk(void *userdata, GBytes *chunk) {
         return g_bytes_get_size(chunk) > 0;
 }
 
+static bool on_snap_is_behind(void *userdata) {
+        return ((const Node *) userdata)->behind;
+}
+
 static bool on_snap_end(void *userdata, Hash128 digest) {
         Node *node = userdata;
 
@@ -342,6 +346,7 @@ static const ZabEffects effects = {
         .write_meta = on_write_meta,
         .snap_begin = on_snap_begin,
         .snap_chunk = on_snap_chunk,
+        .snap_is_behind = on_snap_is_behind,
         .snap_end = on_snap_end,
         .snap_install = on_snap_install,
         .snap_switch = on_snap_switch,

@@ -50,6 +50,7 @@ typedef struct Node {
                 ZabPosition position;
         } open[NODES_MAX];              /* snapshots being sent */
         GPtrArray *incoming;            /* chunks of a snapshot */
+        bool behind;                    /* and they wait for the disk */
         ZabPosition incoming_position;
         GBytes *incoming_config;
 } Node;
