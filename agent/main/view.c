@@ -41,6 +41,7 @@ static void get_statistics(void *userdata, void (*add)(void *sink, const char *n
         add(sink, "store_log_now_bytes", s.log_bytes);
         add(sink, "checkpoint_slice_max_usec", checkpointer_slice_usec_max(a->checkpointer));
         add(sink, "loop_turn_max_usec", a->turn_usec_max);
+        add(sink, "journal_lost", journal_lost());
         if (a->mesh)
                 add_mesh(a->mesh, add, sink);
         add(sink, "uptime_usec", agent_clock_usec(CLOCK_BOOTTIME) - a->started_usec);
@@ -118,7 +119,7 @@ ServerAgent view_for_server(Agent *a) {
                 .checkpoint = request_checkpoint,
                 .presences = get_presences,
                 .limit_reached = on_limit_reached,
-                .token = admission_token,
+                .token = tokens_make,
                 .rotate_key = rotation_begin,
                 .peer = get_peer,
                 .userdata = a,
