@@ -3,41 +3,27 @@
 /*
  * Admission
  *
- * Tokens and who comes with one.  A token is a znode below /convene/tokens named by the SHA-256 of its secret, whose data is the
- * wall-clock millisecond it ends at and, if it is for one host alone, a space and that host's name; reading the tree gives nobody a token.  To let somebody in: the znode must be there and not
- * be over; deleting it makes the token used, once, whoever else tries at the same time; then the configuration gets an
+ * Who comes with a token (tokens.c).  To let somebody in: the znode of the token must be there, below one that members alone write to,
+ * and not be over; deleting it makes the token used, once, whoever else tries at the same time; then the configuration gets an
  * observer.
+ *
+ * The name of a member is taken over only with a token that was made for it, and only while that member is away.
  */
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/base/messages.h"
 #include "agent/main/agent-internal.h"
 #include "agent/main/journal.h"
 
-#define TOKENS "/convene/tokens"
 #define TOKENS_PENDING_MAX 64           /* who asks to join at a time */
-
-static const AclEntry readable[] = { { PERMISSION_READ, { "world", "anyone" } } };
-
-static char *token_path(const uint8_t hash[static 32]) {
-        GString *s = g_string_new(TOKENS "/");
-
-        for (unsigned i = 0; i < 32; i++)
-                g_string_append_printf(s, "%02x", hash[i]);
-        return g_string_free(s, FALSE);
-}
-
-static int64_t wall_msec(void) {
-        return (int64_t) (agent_clock_usec(CLOCK_REALTIME) / 1000);
-}
 
 /*
  * Somebody comes
  */
+
+#define CHANGE_AGAIN_USEC UINT64_C(200000)
+#define CHANGE_PATIENCE_USEC UINT64_C(60000000)
 
 typedef struct Admission {
         Agent *agent;
@@ -45,14 +31,27 @@ typedef struct Admission {
         char *name, *address, *path;
         Id128 disk_id;
         uint8_t pin[NET_PIN_BYTES];
+        bool for_its_name;              /* the token is for a host of this name */
+        sd_event_source *again;
+        uint64_t until_usec;            /* once the token is used: to go on trying */
 } Admission;
 
-static void admission_end(Admission *d) {
-        g_ptr_array_remove(d->agent->admissions, d);
+static void admission_free(void *admission) {
+        Admission *d = admission;
+
+        sd_event_source_disable_unref(d->again);
         g_free(d->name);
         g_free(d->address);
         g_free(d->path);
         g_free(d);
+}
+
+GPtrArray *admissions_new(void) {
+        return g_ptr_array_new_with_free_func(admission_free);
+}
+
+static void admission_end(Admission *d) {
+        g_ptr_array_remove(d->agent->admissions, d);
 }
 
 static void refuse(Admission *d, const char *text) {
@@ -61,6 +60,24 @@ static void refuse(Admission *d, const char *text) {
                 peer_join_answer(d->join, 0, NULL, text);
         }
         admission_end(d);
+}
+
+static void put_off(Admission *d, const char *text) {
+        if (d->join) {
+                journal(LOG_NOTICE, CONVENE_MESSAGE_PEER_REFUSED, "%s asked to join and was put off: %s", d->name, text);
+                peer_join_put_off(d->join, text);
+        }
+        admission_end(d);
+}
+
+/* Of a request about its token, which is as good as before. */
+static void refuse_for_status(Admission *d, ConveneStatus status) {
+        if (status == CONVENE_NO_NODE)
+                refuse(d, "this token is not known: it was used, has expired, or is of another ensemble");
+        else if (status == CONVENE_NOT_READY || status == CONVENE_NO_SPACE)
+                put_off(d, convene_status_describe(status));
+        else
+                refuse(d, convene_status_describe(status));
 }
 
 /* A host that was here before, by its name, comes with a new disk. */
@@ -80,27 +97,35 @@ static const ZabConfigMember *find_disk(const ZabConfig *c, const Id128 *disk_id
         return NULL;
 }
 
-static void on_changed(void *userdata, const Result *result) {
-        Admission *d = userdata;
-        g_autoptr(GBytes) config = NULL;
-        const ZabConfigMember *m;
-        ZabPosition position;
+/* Two hosts of one name: the one that is there stays. */
+bool admission_is_there(const Agent *a, const char *name) {
+        const ZabConfigMember *same;
+        PeerStatus peer;
         MemberStatus s;
 
-        if (result->status != CONVENE_OK) {
-                g_autofree char *text = g_strdup_printf("the token is used, but the ensemble could not take this host up: %s; make "
-                                                        "another token and try again", convene_status_describe(result->status));
+        member_get_status(a->member, &s);
+        same = find_name(s.config, name);
+        return same && (same->sid == s.sid || (peer_mesh_get_status(a->mesh, same->sid, &peer) && peer.connected));
+}
 
-                refuse(d, text);
-                return;
-        }
+/* Its name is that of identities and ACLs, too: whoever has any token is not to come by it while its owner is away. */
+static char *name_trouble(const Admission *d) {
+        MemberStatus s;
+
+        if (admission_is_there(d->agent, d->name))
+                return g_strdup("a member of this name is connected; set another Name= in convened.conf");
 
         member_get_status(d->agent->member, &s);
-        m = find_disk(s.config, &d->disk_id);
-        if (!m) {
-                refuse(d, "it was taken up and removed again");
-                return;
-        }
+        if (!d->for_its_name && find_name(s.config, d->name))
+                return g_strdup_printf("%s is the name of a member that is away: if this host takes its place, 'convenectl member add %s' on a "
+                                       "member makes a token for that; if not, set another Name= in convened.conf", d->name, d->name);
+        return NULL;
+}
+
+static void taken_up(Admission *d, const ZabConfigMember *m) {
+        g_autoptr(GBytes) config = NULL;
+        ZabPosition position;
+
         member_get_applied(d->agent->member, &position, &config);
         journal(LOG_NOTICE, CONVENE_MESSAGE_MEMBER_JOINED, "%s joined as member %u, an observer", m->name, m->sid);
         if (d->join)
@@ -108,14 +133,71 @@ static void on_changed(void *userdata, const Result *result) {
         admission_end(d);
 }
 
-static void on_used(void *userdata, const Result *result) {
+static void change(Admission *d);
+
+/* Once more, unless it has been taken up: what became of the change is known only after a read that everybody's changes before
+ * it show in. */
+static void on_settled(void *userdata, const Result *result) {
         Admission *d = userdata;
+        const ZabConfigMember *m;
+        MemberStatus s;
+
+        member_get_status(d->agent->member, &s);
+        m = find_disk(s.config, &d->disk_id);
+        if (m)
+                taken_up(d, m);
+        else
+                change(d);
+}
+
+static int on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Admission *d = userdata;
+
+        own_submit(d->agent->own, &(Request) { .op = REQUEST_GET_DATA, .path = "/" }, MEMBER_LINEARIZABLE, on_settled, d);
+        return 0;
+}
+
+/* Whoever else changes the membership, or a new leader, is done with soon, and the token is used: it is not sent away for that. */
+static bool try_again(Admission *d, ConveneStatus status) {
+        if ((status != CONVENE_RECONFIG_IN_PROGRESS && status != CONVENE_NEW_CONFIG_NO_QUORUM && status != CONVENE_NOT_READY) ||
+            agent_clock_usec(CLOCK_BOOTTIME) >= d->until_usec)
+                return false;
+
+        d->again = sd_event_source_disable_unref(d->again);
+        return sd_event_add_time_relative(d->agent->event, &d->again, CLOCK_BOOTTIME, CHANGE_AGAIN_USEC, 0, on_again, d) >= 0;
+}
+
+static void on_changed(void *userdata, const Result *result) {
+        Admission *d = userdata;
+        const ZabConfigMember *m;
+        MemberStatus s;
+
+        member_get_status(d->agent->member, &s);
+        m = find_disk(s.config, &d->disk_id);
+        if (result->status == CONVENE_OK && m)
+                taken_up(d, m);
+        else if (result->status == CONVENE_OK)
+                refuse(d, "it was taken up and removed again");
+        else if (!try_again(d, result->status)) {
+                g_autofree char *trouble = name_trouble(d);
+                g_autofree char *text = g_strdup_printf("the token is used, but the ensemble could not take this host up: %s; make "
+                                                        "another token and try again", trouble ?: convene_status_describe(result->status));
+
+                refuse(d, text);
+        }
+}
+
+/* The token is used: another one of this name may have come in just then. */
+static void change(Admission *d) {
+        g_autofree char *trouble = name_trouble(d);
         MemberChange change = { .op = MEMBER_CHANGE_ADD };
         const ZabConfigMember *same;
         MemberStatus s;
 
-        if (result->status != CONVENE_OK) {
-                refuse(d, result->status == CONVENE_NO_NODE ? "this token has been used" : convene_status_describe(result->status));
+        if (trouble) {
+                g_autofree char *text = g_strdup_printf("the token is used, but meanwhile %s", trouble);
+
+                refuse(d, text);
                 return;
         }
 
@@ -135,51 +217,63 @@ static void on_used(void *userdata, const Result *result) {
         own_change(d->agent->own, &change, on_changed, d);
 }
 
+static void on_used(void *userdata, const Result *result) {
+        Admission *d = userdata;
+
+        if (result->status == CONVENE_NO_NODE)
+                refuse(d, "this token has been used");
+        else if (result->status != CONVENE_OK)
+                refuse_for_status(d, result->status);
+        else {
+                d->until_usec = agent_clock_usec(CLOCK_BOOTTIME) + CHANGE_PATIENCE_USEC;
+                change(d);
+        }
+}
+
 /* Whether the clocks of members agree is what a host that is told "expired" right away has to look at. */
 static char *describe_expired(int64_t ago_msec) {
         return g_strdup_printf("this token expired %" PRId64 " s ago by this member's clock; 'convenectl member token' makes another; "
                                "if it has just been made, compare the clocks of the members (timedatectl)", ago_msec / 1000);
 }
 
+static char *token_trouble(const Admission *d, int64_t until_msec, const char *name) {
+        if (until_msec < tokens_wall_msec())
+                return describe_expired(tokens_wall_msec() - until_msec);
+        if (name && strcmp(name, d->name) != 0)
+                return g_strdup_printf("this token is for a host named %s, and this one is %s; set Name= in convened.conf, or make another "
+                                       "token", name, d->name);
+        return name_trouble(d);
+}
+
+static void on_trusted(void *userdata, const Result *result) {
+        Admission *d = userdata;
+
+        if (tokens_are_ours(result))
+                own_submit(d->agent->own, &(Request) { .op = REQUEST_DELETE, .path = d->path, .version = VERSION_ANY }, 0, on_used, d);
+        else
+                refuse(d, "the ensemble's place for tokens was made or changed by somebody else, and none of them is trusted; "
+                       "'convenectl member token' on a member mends that, and makes another");
+}
+
 static void on_looked(void *userdata, const Result *result) {
         Admission *d = userdata;
-        g_autofree char *text = NULL;
+        g_autofree char *text = NULL, *trouble = NULL;
         int64_t until_msec;
         char *name;
 
         if (result->status != CONVENE_OK) {
-                refuse(d, result->status == CONVENE_NO_NODE ? "this token is not known: it was used, has expired, or is of another "
-                       "ensemble" : convene_status_describe(result->status));
+                refuse_for_status(d, result->status);
                 return;
         }
 
         text = g_strndup((const char *) result->data, result->data_size);
         until_msec = g_ascii_strtoll(text, &name, 10);
-        if (until_msec < wall_msec()) {
-                g_autofree char *why = describe_expired(wall_msec() - until_msec);
-
-                refuse(d, why);
-                return;
-        }
-        if (*name == ' ' && strcmp(name + 1, d->name) != 0) {
-                g_autofree char *why = g_strdup_printf("this token is for a host named %s, and this one is %s; set Name= in convened.conf, "
-                                                       "or make another token", name + 1, d->name);
-
-                refuse(d, why);
-                return;
-        }
-        own_submit(d->agent->own, &(Request) { .op = REQUEST_DELETE, .path = d->path, .version = VERSION_ANY }, 0, on_used, d);
-}
-
-/* Two hosts of one name: the one that is there stays. */
-static bool is_there(Agent *a, const char *name) {
-        const ZabConfigMember *same;
-        PeerStatus peer;
-        MemberStatus s;
-
-        member_get_status(a->member, &s);
-        same = find_name(s.config, name);
-        return same && (same->sid == s.sid || (peer_mesh_get_status(a->mesh, same->sid, &peer) && peer.connected));
+        d->for_its_name = *name == ' ' && strcmp(name + 1, d->name) == 0;
+        trouble = token_trouble(d, until_msec, *name == ' ' ? name + 1 : NULL);
+        if (trouble)
+                refuse(d, trouble);
+        else
+                tokens_look(d->agent, on_trusted, d);
 }
 
 /* One that was taken up and interrupted before it had noted that, by its name, key and disk, comes again: its token is used, but
@@ -202,22 +296,41 @@ static bool was_taken_up(Agent *a, PeerJoin *join, const PeerJoinRequest *reques
         return true;
 }
 
+/* Somebody of this name is being let in: itself, after its connection broke, or another one. */
+static bool is_being_let_in(const Agent *a, PeerJoin *join, const PeerJoinRequest *request) {
+        for (guint i = 0; i < a->admissions->len; i++) {
+                const Admission *d = g_ptr_array_index(a->admissions, i);
+
+                if (strcmp(d->name, request->name) != 0)
+                        continue;
+                if (memcmp(&d->disk_id, &request->disk_id, sizeof(d->disk_id)) == 0)
+                        peer_join_put_off(join, "this host is being let in already");
+                else
+                        peer_join_answer(join, 0, NULL, "another host of this name is being let in; set another Name= in convened.conf");
+                return true;
+        }
+
+        return false;
+}
+
 void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request) {
         Admission *d;
 
         if (a->admissions->len >= TOKENS_PENDING_MAX) {
-                peer_join_answer(join, 0, NULL, "too many hosts ask to join at the moment; try again");
+                peer_join_put_off(join, "too many hosts ask to join at the moment");
                 return;
         }
         if (!conf_host_name_is_valid(request->name)) {
                 peer_join_answer(join, 0, NULL, "its name is no host name; set Name= in convened.conf");
                 return;
         }
-        if (is_there(a, request->name)) {
+        if (admission_is_there(a, request->name)) {
                 peer_join_answer(join, 0, NULL, "a member of this name is connected; set another Name= in convened.conf");
                 return;
         }
         if (was_taken_up(a, join, request))
+                return;
+        if (is_being_let_in(a, join, request))
                 return;
 
         d = g_new0(Admission, 1);
@@ -226,7 +339,7 @@ void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request) {
                 .join = join,
                 .name = g_strdup(request->name),
                 .address = g_strdup(request->address),
-                .path = token_path(request->secret_hash),
+                .path = tokens_path(request->secret_hash),
                 .disk_id = request->disk_id,
         };
         memcpy(d->pin, request->pin, sizeof(d->pin));
@@ -241,130 +354,4 @@ void admission_cancelled(Agent *a, PeerJoin *join) {
                 if (d->join == join)
                         d->join = NULL;
         }
-}
-
-/*
- * A new token
- */
-
-typedef struct TokenMaking {
-        Agent *agent;
-        PeerToken token;
-        char *name, *path;              /* name NULL: whoever comes */
-        int64_t until_msec;
-        int64_t lifetime_msec;
-        bool parents_made;
-        ServerTokenDone done;
-        void *sink;
-} TokenMaking;
-
-static void making_end(TokenMaking *m, ConveneStatus status, const char *error) {
-        g_autofree char *text = status != CONVENE_OK ? NULL : peer_token_to_string(&m->token);
-
-        m->done(m->sink, text, status, status != CONVENE_OK && !error ? convene_status_describe(status) : error);
-        peer_token_done(&m->token);
-        g_free(m->name);
-        g_free(m->path);
-        g_free(m);
-}
-
-static void create_token(TokenMaking *m);
-
-static void on_parents(void *userdata, const Result *result) {
-        create_token(userdata);         /* whatever came of it: the next one tells */
-}
-
-static void on_parent(void *userdata, const Result *result) {
-        TokenMaking *m = userdata;
-
-        own_submit(m->agent->own, &(Request) {
-                .op = REQUEST_CREATE,
-                .path = TOKENS,
-                .acl = { readable, G_N_ELEMENTS(readable) },
-        }, 0, on_parents, m);
-}
-
-static void on_created(void *userdata, const Result *result) {
-        TokenMaking *m = userdata;
-
-        if (result->status == CONVENE_NO_NODE && !m->parents_made) {
-                m->parents_made = true;
-                own_submit(m->agent->own, &(Request) {
-                        .op = REQUEST_CREATE,
-                        .path = "/convene",
-                        .acl = { readable, G_N_ELEMENTS(readable) },
-                }, 0, on_parent, m);
-                return;
-        }
-
-        making_end(m, result->status, NULL);
-}
-
-static void create_token(TokenMaking *m) {
-        g_autofree char *until = g_strdup_printf("%" PRId64 "%s%s", m->until_msec, m->name ? " " : "", m->name ?: "");
-
-        own_submit(m->agent->own, &(Request) {
-                .op = REQUEST_CREATE,
-                .path = m->path,
-                .data = (const uint8_t *) until,
-                .data_size = strlen(until),
-                .acl = { readable, G_N_ELEMENTS(readable) },
-                .mode = CREATE_TTL,
-                .ttl_msec = m->lifetime_msec,
-        }, 0, on_created, m);
-}
-
-/* Members that can be dialled: this one first. */
-static bool add_members(const Agent *a, PeerToken *t) {
-        MemberStatus s;
-
-        member_get_status(a->member, &s);
-        for (unsigned pass = 0; pass < 2; pass++)
-                for (unsigned i = 0; s.config && i < s.config->members_count; i++) {
-                        const ZabConfigMember *m = &s.config->members[i];
-
-                        /* An observer cannot let anybody in. */
-                        if ((m->sid == s.sid) != (pass == 0) || !*m->address || m->role != ZAB_MEMBER_VOTER)
-                                continue;
-                        /* two while its key is being changed */
-                        for (uint32_t at = 0; at + NET_PIN_BYTES <= m->pin_size; at += NET_PIN_BYTES)
-                                (void) peer_token_add(t, m->address, m->pin + at);
-                }
-
-        return t->members_count > 0;
-}
-
-void admission_token(void *agent, const char *name, uint64_t lifetime_msec, ServerTokenDone done, void *sink) {
-        Agent *a = agent;
-        TokenMaking *m = g_new0(TokenMaking, 1);
-        uint8_t hash[32];
-        MemberStatus s;
-
-        m->agent = a;
-        m->name = g_strdup(name);
-        m->done = done;
-        m->sink = sink;
-        m->lifetime_msec = (int64_t) lifetime_msec;
-        m->until_msec = wall_msec() + m->lifetime_msec;
-        member_get_status(a->member, &s);
-        if (peer_token_make(&s.cluster_id, &m->token) < 0) {
-                making_end(m, CONVENE_SYSTEM_ERROR, "the system gives no random numbers");
-                return;
-        }
-        if (name && !conf_host_name_is_valid(name)) {
-                making_end(m, CONVENE_BAD_ARGUMENTS, "this is no host name");
-                return;
-        }
-        if (name && is_there(a, name)) {
-                making_end(m, CONVENE_NODE_EXISTS, "a member of this name is connected");
-                return;
-        }
-        if (!add_members(a, &m->token)) {
-                making_end(m, CONVENE_NOT_REACHABLE, "no member can be reached by others: set Listen= in [Ensemble] of convened.conf to "
-                           "an address of this host ('convenectl init --listen=ADDRESS' does), restart convened, and try again");
-                return;
-        }
-        peer_secret_hash(m->token.secret, hash);
-        m->path = token_path(hash);
-        create_token(m);
 }

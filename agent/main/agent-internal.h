@@ -29,6 +29,7 @@ typedef struct Agent {
         Own *own;                       /* the agent's own requests */
         Checkpointer *checkpointer;
         NetKey *key;
+        bool key_lost;                  /* there is a store, and `key` is a new one that is on no disk yet */
         ZabConfig *known;               /* that the mesh goes by: links.c */
         sd_event_source *farewell;
         sd_event_source *listen_again;
@@ -49,6 +50,7 @@ typedef struct Agent {
         bool announced;                 /* READY=1 was sent */
         bool stopping;                  /* leadership is being handed over before the end */
         bool self_told;                 /* its own entry in the configuration was looked at */
+        bool telling;                   /* the ensemble is asked to change that entry */
         uint64_t tell_again_usec;       /* not before */
         bool space_available;
         uint64_t started_usec;
@@ -75,17 +77,27 @@ void links_look(Agent *a);              /* tells the ensemble this member's name
 char *links_join_file(const Agent *a);  /* what a join brought; owned by the caller */
 
 /* admission.c: who may join */
+GPtrArray *admissions_new(void);
 void admission_ask(Agent *a, PeerJoin *join, const PeerJoinRequest *request);
 void admission_cancelled(Agent *a, PeerJoin *join);
-void admission_token(void *agent, const char *name, uint64_t lifetime_msec, ServerTokenDone done, void *sink);
+bool admission_is_there(const Agent *a, const char *name);      /* a member of this name, connected */
+
+/* tokens.c: what lets a host in */
+void tokens_make(void *agent, const char *name, uint64_t lifetime_msec, ServerTokenDone done, void *sink);
+char *tokens_path(const uint8_t hash[static 32]);       /* of its znode; owned by the caller */
+int64_t tokens_wall_msec(void);
+/* The znode that they are below: was it made and kept by members alone? */
+void tokens_look(Agent *a, void (*done)(void *userdata, const Result *result), void *userdata);
+bool tokens_are_ours(const Result *looked);
 
 /* rotation.c: a new key for this member */
 void rotation_begin(void *agent, ServerRotateDone done, void *sink);
 void rotation_on_told(Agent *a);        /* the ensemble has this member's key, and no other one for it */
 void rotation_forget(Agent *a);
+bool rotation_has_two_keys(const Agent *a);     /* the ensemble is to know both for now */
 
 /* founding.c: a store that is blank */
-int founding_key(Agent *a);             /* loads the member's key, or makes it */
+int founding_key(Agent *a);             /* loads the member's key, or makes one */
 int founding_store(Agent *a);           /* founds an ensemble, or joins one; 0, or an exit status */
 void founding_done(const Agent *a);     /* there is a store: what a join that was interrupted has left is over */
 GBytes *founding_config(const Agent *a);

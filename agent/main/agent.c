@@ -552,7 +552,7 @@ static int run(Agent *a) {
                         return AGENT_EXIT_CONFIGURATION;
                 }
         }
-        a->admissions = g_ptr_array_new();
+        a->admissions = admissions_new();
         a->openings = g_ptr_array_new_with_free_func(g_free);
         a->started_usec = agent_clock_usec(CLOCK_BOOTTIME);
         a->space_available = true;

@@ -43,7 +43,7 @@ static const Key keys[] = {
         { "Agent", "Data", KEY_STRING, AT(data), 0, 0, 0 },
         { "Ensemble", "Listen", KEY_ADDRESS, AT(listen), 0, 0, 0 },
         { "Ensemble", "Advertise", KEY_ADDRESS, AT(advertise), 0, 0, 0 },
-        { "Ensemble", "Found", KEY_BOOL, AT(found), 0, 1, 1 },
+        { "Ensemble", "Found", KEY_BOOL, AT(found), 0, 1, CONF_FOUND_UNSET },
         { "Ensemble", "ElectionTimeout", KEY_TIME, AT(election_timeout_msec), 100, 60000, 800 },
         { "Store", "SegmentSize", KEY_SIZE, AT(segment_bytes), 8 * MIB, 4 * GIB, 64 * MIB },
         { "Store", "KeepLog", KEY_SIZE, AT(keep_log_bytes), 1, 1024 * GIB, 64 * MIB },
@@ -290,6 +290,10 @@ bool conf_check_addresses(const Conf *c, char **ret_error) {
         return true;
 }
 
+bool conf_may_found(const Conf *c) {
+        return c->found == CONF_FOUND_UNSET ? !c->listen && !c->advertise : c->found;
+}
+
 static bool check_relations(const Conf *c, char **ret_error) {
         if (c->timeout_min_msec > c->timeout_default_msec || c->timeout_default_msec > c->timeout_max_msec) {
                 *ret_error = g_strdup_printf("[Session] TimeoutMin= (%u ms), TimeoutDefault= (%u ms) and TimeoutMax= "
@@ -310,7 +314,7 @@ static char *value_to_string(const Conf *c, const Key *k) {
         case KEY_ADDRESS:
                 return g_strdup(*(char *const *) at);
         case KEY_BOOL:
-                return g_strdup(*(const uint32_t *) at ? "yes" : "no");
+                return *(const uint32_t *) at > 1 ? NULL : g_strdup(*(const uint32_t *) at ? "yes" : "no");
         case KEY_TIME:
                 return g_strdup_printf("%" G_GUINT32_FORMAT "ms", *(const uint32_t *) at);
         case KEY_COUNT:

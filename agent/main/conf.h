@@ -20,7 +20,7 @@ typedef struct Conf {
         char *data;                     /* [Agent] Data= */
         char *listen;                   /* [Ensemble] Listen=; NULL: other members cannot reach this one */
         char *advertise;                /* [Ensemble] Advertise=: what they are told; NULL: `listen` */
-        uint32_t found;                 /* [Ensemble] Found=: a blank store without a token founds an ensemble */
+        uint32_t found;                 /* [Ensemble] Found=: 0, 1 or CONF_FOUND_UNSET; see conf_may_found() */
         uint32_t election_timeout_msec; /* [Ensemble] ElectionTimeout= */
         uint64_t segment_bytes, keep_log_bytes;
         uint64_t checkpoint_changes, checkpoint_log_bytes;
@@ -39,6 +39,11 @@ void conf_done(Conf *c);
 /* Listen= and Advertise= together, also where the command line has changed one of them: is there an address that others can be
  * told?  False with a sentence in *ret_error. */
 bool conf_check_addresses(const Conf *c, char **ret_error);
+
+/* Whether a blank store without a token founds an ensemble.  Unless told, only where nobody could join it: a host that others reach is
+ * in an ensemble, or about to be, and its store is blank because its disk is not there. */
+#define CONF_FOUND_UNSET 2
+bool conf_may_found(const Conf *c);
 
 /* All that is in force, as a configuration file that conf_load() reads to the same end.  Owned by the caller. */
 char *conf_to_string(const Conf *c);

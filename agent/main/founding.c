@@ -18,24 +18,71 @@
 #include "agent/main/agent-internal.h"
 #include "agent/main/journal.h"
 
+#define ASK_AGAIN_USEC UINT64_C(1000000)
+
+/*
+ * The key
+ */
+
+static char *key_file(const Agent *a) {
+        return g_build_filename(a->conf.data, "key.pem", NULL);
+}
+
+static int refuse_key(const char *path, int r) {
+        journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "Cannot use the member's key %s: %s", path,
+                r == -EPERM ? "others may read it; make it 0600" :
+                r == -EBADMSG ? "it is no Ed25519 key in PEM; put back a copy of the one that was there; without one, move it away, "
+                                "and the next start says what can be done" : strerror(-r));
+        return r == -EPERM || r == -EBADMSG ? AGENT_EXIT_CONFIGURATION : AGENT_EXIT_IO;
+}
+
+static int save_key(Agent *a) {
+        g_autofree char *path = key_file(a);
+        int r;
+
+        r = net_key_save(a->key, path);
+        return r == 0 ? 0 : refuse_key(path, r);
+}
 
 int founding_key(Agent *a) {
-        g_autofree char *path = g_build_filename(a->conf.data, "key.pem", NULL);
+        g_autofree char *path = key_file(a);
         int r;
 
         r = net_key_load(path, &a->key);
-        if (r == -ENOENT) {
-                a->key = net_key_new();
-                r = a->key ? net_key_save(a->key, path) : -EIO;
-        }
         if (r == 0)
                 return 0;
+        if (r != -ENOENT)
+                return refuse_key(path, r);
 
-        journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "Cannot use the member's key %s: %s", path,
-                r == -EPERM ? "others may read it; make it 0600" :
-                r == -EBADMSG ? "it is no Ed25519 key in PEM; move it away and a new one is made" : strerror(-r));
-        return r == -EPERM || r == -EBADMSG ? AGENT_EXIT_CONFIGURATION : AGENT_EXIT_IO;
+        a->key = net_key_new();
+        if (!a->key)
+                return refuse_key(path, -EIO);
+        if (store_get_report(a->store)->state == STORE_BLANK)
+                return save_key(a);
+
+        a->key_lost = true;             /* founding_check() knows whether there are others */
+        return 0;
 }
+
+/* Others know this member by the key that is gone: under a new one it would be a stranger to all of them, without end. */
+static int replace_lost_key(Agent *a, const ZabConfig *c) {
+        g_autofree char *path = key_file(a);
+
+        if (!c || c->members_count > 1) {
+                journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "The key of this member, %s, is missing, and the other members know this one by "
+                                   "it: put back a copy; if there is none, this host joins anew, with \"convenectl member add %s\" on one of "
+                                   "them and \"convenectl join --discard\" here", path, a->host);
+                return AGENT_EXIT_CONFIGURATION;
+        }
+
+        journal(LOG_WARNING, NULL, "The key of this member, %s, was missing: it has a new one, and tokens that were made with the old one are "
+                "worth nothing", path);
+        return save_key(a);
+}
+
+/*
+ * Founding
+ */
 
 static int random_id(Id128 *ret) {
         sd_id128_t id;
@@ -63,10 +110,12 @@ static int found(Agent *a) {
         int r;
 
         /* One that has lost its store would else give its host an empty tree, and take updates that nobody else hears of. */
-        if (!a->conf.found) {
-                journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "The store in %s is blank, and this host belongs to an ensemble (Found=no in "
-                                   "[Ensemble] of convened.conf): \"convenectl join\" with a token of another member takes it back there, "
-                                   "\"convenectl init --listen=ADDRESS\" founds another ensemble", a->conf.data);
+        if (!conf_may_found(&a->conf)) {
+                journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "The store in %s is blank, and by its configuration this host %s ([Ensemble] %s): "
+                                   "if its disk is missing, mount it; else \"convenectl join\" with a token of another member takes it there, "
+                                   "\"convenectl init --listen=ADDRESS\" founds another ensemble", a->conf.data,
+                                   a->conf.found == 0 ? "belongs to an ensemble" : "is reached by others",
+                                   a->conf.found == 0 ? "Found=no" : a->conf.listen ? "Listen=" : "Advertise=");
                 return AGENT_EXIT_CONFIGURATION;
         }
         if (random_id(&meta.cluster_id) < 0 || random_id(&meta.disk_id) < 0)
@@ -123,6 +172,11 @@ int founding_check(Agent *a) {
 
         member_get_status(a->member, &s);
         c = s.pending_config ?: s.config;
+        if (a->key_lost) {
+                r = replace_lost_key(a, c);
+                if (r != 0)
+                        return r;
+        }
         if (!c)
                 return 0;
 
@@ -202,7 +256,7 @@ static void on_failed(void *userdata, bool refused, const char *text) {
         j->done = true;
         j->exit_status = refused ? AGENT_EXIT_CONFIGURATION : AGENT_EXIT_FAILURE;
         journal_last_words(CONVENE_MESSAGE_CONFIGURATION, "%s: %s", refused ? "The ensemble does not let this host in" :
-                "No member of the ensemble can be reached", text);
+                "No member of the ensemble lets this host in at the moment", text);
 }
 
 static int read_token(const char *path, PeerToken *ret) {
@@ -232,6 +286,20 @@ static void tell_whom_it_asks(const PeerToken *token) {
         for (unsigned i = 0; i < token->members_count; i++)
                 g_string_append_printf(s, "%s%s", i > 0 ? ", " : "", token->members[i].address);
         (void) sd_notifyf(false, "STATUS=Asking to be let in at %s", s->str);
+}
+
+static int on_paused(sd_event_source *source, uint64_t usec, void *userdata) {
+        agent_end(userdata, AGENT_EXIT_FAILURE);
+        return 0;
+}
+
+/* systemd starts it again at once, and whoever has put it off is not to be asked ten times a second. */
+static void pause_before_end(Agent *a) {
+        if (sd_event_add_time_relative(a->event, NULL, CLOCK_BOOTTIME, ASK_AGAIN_USEC, 0, on_paused, a) < 0)
+                return;
+        while (sd_event_get_state(a->event) != SD_EVENT_FINISHED)
+                if (sd_event_run(a->event, UINT64_MAX) < 0)
+                        return;
 }
 
 static int join(Agent *a, const char *file) {
@@ -265,6 +333,8 @@ static int join(Agent *a, const char *file) {
                         break;
                 }
         peer_joiner_free(joiner);
+        if (j.exit_status == AGENT_EXIT_FAILURE)
+                pause_before_end(a);
         return j.exit_status;
 }
 

@@ -121,6 +121,8 @@ void links_on_config(Agent *a) {
         if (!a->mesh)
                 return;
 
+        if (!a->telling)
+                a->self_told = false;           /* it may have a key of this member that was given up */
         if (!somebody_goes(a))
                 take_config(a);
         else if (!a->farewell &&
@@ -241,6 +243,7 @@ void links_close(Agent *a, uint64_t conn, const char *reason) {
 static void on_self_told(void *userdata, const Result *result) {
         Agent *a = userdata;
 
+        a->telling = false;
         if (result->status != CONVENE_OK) {
                 a->self_told = false;           /* a change of leader, or another one's change: once more */
                 a->tell_again_usec = agent_clock_usec(CLOCK_BOOTTIME) + TELL_AGAIN_USEC;
@@ -256,7 +259,7 @@ void links_look(Agent *a) {
         MemberChange change = { .op = MEMBER_CHANGE_UPDATE };
         MemberStatus s;
 
-        if (a->self_told || agent_clock_usec(CLOCK_BOOTTIME) < a->tell_again_usec)
+        if (a->self_told || rotation_has_two_keys(a) || agent_clock_usec(CLOCK_BOOTTIME) < a->tell_again_usec)
                 return;
 
         member_get_status(a->member, &s);
@@ -279,5 +282,6 @@ void links_look(Agent *a) {
                 .pin = net_key_pin(a->key),
                 .pin_size = NET_PIN_BYTES,
         };
+        a->telling = true;
         own_change(a->own, &change, on_self_told, a);
 }

@@ -212,6 +212,19 @@ static ConveneStatus transfer(Member *m, const ZabConfig *c, const ZabConfigMemb
         return status_of(member_step(m, (ZabInput) { .type = ZAB_INPUT_TRANSFER, .sid = any ? 0 : target->sid }, NULL));
 }
 
+/* Does every other member have the committed configuration on its disk?  What a synced one has not acknowledged in this epoch it has
+ * had before. */
+static bool everybody_knows(const Member *m, const ZabConfig *c) {
+        ZabPeerState p;
+
+        for (unsigned i = 0; i < c->members_count; i++)
+                if (c->members[i].sid != m->options.zab.sid &&
+                    (!zab_peer(m->zab, c->members[i].sid, &p) || !p.connected || !p.synced || p.acked < m->config_index))
+                        return false;
+
+        return true;
+}
+
 /* *ret_zxid: of the entry to wait for; 0 for none. */
 static ConveneStatus carry_out(Member *m, const MemberChange *change, Zxid base, Zxid *ret_zxid) {
         const ZabConfig *c = zab_config(m->zab);
@@ -226,6 +239,10 @@ static ConveneStatus carry_out(Member *m, const MemberChange *change, Zxid base,
                 return CONVENE_BAD_VERSION;
         if (change->op == MEMBER_CHANGE_TRANSFER)
                 return transfer(m, c, &change->member);
+
+        /* A second key is about to take the place of the first: who has not heard of it would keep its owner out, for good if that one leads. */
+        if (change->op == MEMBER_CHANGE_UPDATE && change->member.pin_size > PIN_BYTES && !everybody_knows(m, c))
+                return CONVENE_NEW_CONFIG_NO_QUORUM;
 
         payload = new_config(c, change);
         if (!payload)

@@ -200,14 +200,18 @@ static const char *identity_host(Identity who) {
         return NULL;
 }
 
+/* What anybody is, or may say to be. */
+static bool is_common(Identity who) {
+        return strcmp(who.scheme, "world") == 0 || strcmp(who.scheme, "ip") == 0;
+}
+
+/* A voter's root is trusted with the whole tree anyway, an observer's with its own host: not with "super", nor with those of users of all
+ * hosts, whose names, and hashes of passwords, it reads in the ACLs that it replicates. */
 static bool may_vouch(const ZabConfigMember *sender, Identities i) {
         for (uint32_t n = 0; n < i.count; n++) {
                 const char *host = identity_host(i.items[n]);
 
-                if (host && strcmp(host, sender->name) != 0)
-                        return false;
-                /* A voter's root is trusted with the whole tree anyway, an observer's with its own host. */
-                if (sender->role != ZAB_MEMBER_VOTER && strcmp(i.items[n].scheme, "super") == 0)
+                if (host ? strcmp(host, sender->name) != 0 : sender->role != ZAB_MEMBER_VOTER && !is_common(i.items[n]))
                         return false;
         }
 

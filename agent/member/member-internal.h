@@ -114,6 +114,7 @@ struct Member {
         ChangeHistory *history;
         Liveness *liveness;
         uint64_t applied_index;
+        uint64_t config_index;          /* of the committed configuration; 0: applied by an earlier run, or in a snapshot */
 
         GQueue clients;                 /* MemberClient*, in order of creation */
         GQueue dead;                    /* MemberClient*, freed from inside an outward call */

@@ -179,8 +179,10 @@ static void on_apply(void *userdata, const ZabEntry *entry) {
                 apply_request(m, entry);
         else {
                 tree_skip(m->tree, entry->zxid);
-                if (entry->type == ZAB_ENTRY_CONFIG)
+                if (entry->type == ZAB_ENTRY_CONFIG) {
+                        m->config_index = entry->index;
                         change_on_applied(m, entry->zxid);
+                }
         }
         digest_on_applied(m);
         client_on_index(m);

@@ -36,6 +36,7 @@ typedef struct MemberDriver {
          * down to config_changed. */
         void (*snap_begin)(void *userdata, const ZabPosition *position, GBytes *config);
         void (*snap_chunk)(void *userdata, GBytes *chunk);
+        bool (*snap_is_behind)(void *userdata);         /* may be NULL: see ZabEffects */
         void (*snap_install)(void *userdata, uint64_t io_seq, const ZabMeta *meta, Hash128 digest);
         void (*snap_abort)(void *userdata);
 
@@ -151,7 +152,7 @@ void member_submit(MemberClient *c, uint64_t tag, const Request *r, uint64_t wat
  * durably to a quorum of itself, so that who is not in it any more may be switched off and wiped;
  * CONVENE_BAD_ARGUMENTS (no such member, or it is that already), _BAD_VERSION (`base` is not the committed version; 0:
  * any), _RECONFIG_IN_PROGRESS, _NEW_CONFIG_NO_QUORUM (a voter to be is not in step, or too few of the new voters are
- * connected), _NOT_READY.  A TRANSFER is answered when it has begun. */
+ * connected; an UPDATE to two keys: some member does not have the present configuration on its disk yet), _NOT_READY.  A TRANSFER is answered when it has begun. */
 void member_change(MemberClient *c, uint64_t tag, const MemberChange *change, Zxid base);
 
 /* Waits until this member serves and has applied `zxid` (0: whatever it has), in order with the client's requests and as long

@@ -60,6 +60,10 @@ static void on_answer(PeerJoiner *j, const JoinAnswer *a) {
         g_autoptr(GBytes) config = a->sid != 0 ? g_bytes_new(a->config, a->config_size) : NULL;
         g_autofree char *text = g_strdup(a->text);
 
+        if (a->sid == 0 && a->put_off) {
+                give_up_on(j, text);
+                return;
+        }
         j->stream = net_stream_free(j->stream);
         (void) sd_event_source_set_enabled(j->deadline, SD_EVENT_OFF);
         if (config)

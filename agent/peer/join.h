@@ -4,8 +4,8 @@
 /*
  * Join
  *
- * The side of the new host: asks the members that its token names, one after the other, until one of them answers.  Only
- * who has the key of the token gets to see the secret.
+ * The side of the new host: asks the members that its token names, one after the other, until one of them says yes, or no for
+ * good.  Only who has the key of the token gets to see the secret.
  */
 
 #include <systemd/sd-event.h>
@@ -19,7 +19,8 @@ typedef struct PeerJoiner PeerJoiner;
 typedef struct PeerJoinerHandler {
         /* `config` as zab_checkpoint_config() gives it; borrowed. */
         void (*joined)(void *userdata, uint32_t sid, GBytes *config);
-        /* `refused`: a member said no, and `text` is what it said; else `text` says for each address what was wrong. */
+        /* `refused`: a member said no, and `text` is what it said; else `text` says for each address what was wrong, or why that
+         * member has put it off. */
         void (*failed)(void *userdata, bool refused, const char *text);
         void *userdata;
 } PeerJoinerHandler;

@@ -52,7 +52,7 @@ typedef struct PeerMeshListener {
         void (*alive)(void *userdata, uint64_t conn, uint32_t sid);
         /* For the journal; `priority` as in syslog(3).  Repeated ones are left out. */
         void (*alarm)(void *userdata, int priority, const char *text);
-        /* Answer with peer_join_answer(), now or later.  NULL: nobody joins here. */
+        /* Answer with peer_join_answer() or peer_join_put_off(), now or later.  NULL: nobody joins here. */
         void (*join)(void *userdata, PeerJoin *join, const PeerJoinRequest *request);
         /* Nobody awaits the answer any more; `join` is gone. */
         void (*join_cancelled)(void *userdata, PeerJoin *join);
@@ -106,6 +106,8 @@ void peer_mesh_close(PeerMesh *m, uint64_t conn, const char *reason);
 /* `sid` not 0: it was admitted, and `config` is the configuration, as zab_checkpoint_config() gives it.  Else `text` says why
  * not. */
 void peer_join_answer(PeerJoin *join, uint32_t sid, GBytes *config, const char *text);
+/* Instead of that: not now, or not by this member; it asks the next one. */
+void peer_join_put_off(PeerJoin *join, const char *text);
 
 typedef struct PeerStatus {
         uint32_t sid;

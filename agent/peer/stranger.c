@@ -87,26 +87,35 @@ static void on_join(Link *link, JoinRequest *r) {
         m->listener.join(m->listener.userdata, link->join, &request);
 }
 
-void peer_join_answer(PeerJoin *join, uint32_t sid, GBytes *config, const char *text) {
-        JoinAnswer a = { .sid = sid, .text = text ?: "refused" };
+static void answer_join(PeerJoin *join, const JoinAnswer *a) {
         Link *link = join->link;
 
         assert(link->join == join);
-        assert(sid == 0 || config);
 
         g_clear_pointer(&link->join, g_free);
-        if (link->state == LINK_CLOSED)
-                return;
+        if (link->state != LINK_CLOSED)
+                answer(link, a);
+}
+
+void peer_join_answer(PeerJoin *join, uint32_t sid, GBytes *config, const char *text) {
+        JoinAnswer a = { .sid = sid, .text = text ?: "refused" };
+
+        assert(sid == 0 || config);
+
         if (sid != 0)
                 a.config = g_bytes_get_data(config, &a.config_size);
-        answer(link, &a);
+        answer_join(join, &a);
+}
+
+void peer_join_put_off(PeerJoin *join, const char *text) {
+        answer_join(join, &(const JoinAnswer) { .put_off = true, .text = text });
 }
 
 void stranger_on_timeout(Link *link) {
         g_autofree PeerJoin *join = g_steal_pointer(&link->join);
         PeerMesh *m = link->mesh;
 
-        refuse(link, "nobody decided in time; try again");
+        answer(link, &(const JoinAnswer) { .put_off = true, .text = "nobody decided in time; try again" });
         if (m->listener.join_cancelled)
                 m->listener.join_cancelled(m->listener.userdata, join);
 }

@@ -26,7 +26,7 @@ void join_encode_request(Writer *w, const JoinRequest *request) {
 }
 
 void join_encode_answer(Writer *w, const JoinAnswer *answer) {
-        size_t at = frame_begin(w, answer->sid != 0 ? JOIN_TYPE_JOINED : JOIN_TYPE_REFUSED);
+        size_t at = frame_begin(w, answer->sid != 0 ? JOIN_TYPE_JOINED : answer->put_off ? JOIN_TYPE_PUT_OFF : JOIN_TYPE_REFUSED);
 
         if (answer->sid != 0) {
                 writer_u32(w, answer->sid);
@@ -46,7 +46,7 @@ bool join_decode_header(const uint8_t header[static FRAME_HEADER_BYTES], bool an
                 if (reader_u8(&r) != 0)
                         return false;
 
-        if (answer ? (type != JOIN_TYPE_JOINED && type != JOIN_TYPE_REFUSED) || size > JOIN_ANSWER_BYTES_MAX
+        if (answer ? type < JOIN_TYPE_JOINED || type > JOIN_TYPE_PUT_OFF || size > JOIN_ANSWER_BYTES_MAX
                    : type != JOIN_TYPE || size > JOIN_BODY_BYTES_MAX)
                 return false;
 
@@ -88,7 +88,9 @@ bool join_decode_answer(uint8_t type, const uint8_t *body, size_t size, JoinAnsw
                 if (a.sid < 1 || a.sid > ZAB_CONFIG_MEMBERS_MAX)
                         return false;
                 break;
+        case JOIN_TYPE_PUT_OFF:
         case JOIN_TYPE_REFUSED:
+                a.put_off = type == JOIN_TYPE_PUT_OFF;
                 a.text = frame_read_text(&r, JOIN_TEXT_BYTES_MAX);
                 break;
         default:

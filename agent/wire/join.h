@@ -4,13 +4,14 @@
 /*
  * Join
  *
- * The three frames of one who does not belong yet: it asks once, and gets one answer.  The header is that of Frame; no
+ * The frames of one who does not belong yet: it asks once, and gets one answer.  The header is that of Frame; no
  * other type is read from a stranger, and none of these from a member.
  *
  *      JOIN            u32 version min, u32 max, u32 feature level, 16 bytes each of cluster id, disk id and secret, string
  *                      name, string address
  *      JOINED          u32 sid, blob configuration
  *      JOIN_REFUSED    string text
+ *      JOIN_PUT_OFF    string text: not now, or not by this member; what it asked with is as good as before
  *
  * The secret goes over as it is: the channel is encrypted, and the joiner knows from its token that the key at the other
  * end is a member's.
@@ -23,6 +24,7 @@
 #define JOIN_TYPE 250
 #define JOIN_TYPE_JOINED 251
 #define JOIN_TYPE_REFUSED 252
+#define JOIN_TYPE_PUT_OFF 253
 
 #define JOIN_BODY_BYTES_MAX 2048                /* of what a stranger may send */
 #define JOIN_ANSWER_BYTES_MAX (1024 * 1024)
@@ -39,6 +41,7 @@ typedef struct JoinRequest {
 
 typedef struct JoinAnswer {
         uint32_t sid;                           /* 0: refused, then `text` says why */
+        bool put_off;                           /* refused for now */
         const uint8_t *config;                  /* borrowed; as zab_checkpoint_config() gives it */
         size_t config_size;
         const char *text;                       /* borrowed */

@@ -100,8 +100,7 @@ static ExitStatus write_addresses(Setup *s, bool founds) {
         g_key_file_set_string(keys, "Ensemble", "Listen", listen);
         if (advertise)
                 g_key_file_set_string(keys, "Ensemble", "Advertise", advertise);
-        if (!founds)
-                g_key_file_set_string(keys, "Ensemble", "Found", "no");
+        g_key_file_set_string(keys, "Ensemble", "Found", founds ? "yes" : "no");
         text = g_key_file_to_data(keys, NULL, NULL);
         whole = g_strconcat("# Written by \"convenectl init\" or \"convenectl join\"; see convened.conf(5).\n", text, NULL);
         ExitStatus e = write_drop_in(s, whole);

@@ -266,7 +266,7 @@ def test_unreachable():
     alone.good("init", f"--listen={alone.address}")
     token = alone.good("member", "token").text.strip()
     alone.end()
-    other.bad(UNREACHABLE, "No member of the ensemble can be reached", alone.address, "Connection refused", "as it was before",
+    other.bad(UNREACHABLE, "No member of the ensemble lets this host in at the moment", alone.address, "Connection refused", "as it was before",
               words=["join", "--timeout=3s", token])
     # and one that does not answer at all
     with socket.create_server(("127.0.0.1", int(alone.address.split(":")[1]))):
@@ -392,6 +392,26 @@ def test_store_lost():
     assert "Found=no" in h.drop_in.read_text()
 
 
+def test_configured_by_hand():
+    """Others reach it, by its configuration, and there is no store: its disk may be away, and nobody has said that it founds one."""
+    h = host("byhand")
+    own = h.root / "etc/convene/convened.conf.d/10-own.conf"
+    for text, mentions in ((f"[Ensemble]\nListen={h.address}\n", "Listen="), ("[Ensemble]\nAdvertise=192.0.2.1:2890\n", "Advertise="),
+                           (f"[Ensemble]\nListen={h.address}\nFound=no\n", "Found=no")):
+        own.write_text(text)
+        subprocess.run(h.inside(h.root / "bin/systemctl", "restart", "--no-block", "convened.service"), check=True)
+        wait_until(lambda: (h.root / "ended").exists(), "it ends")
+        said = (h.root / "journal").read_text()
+        equal((h.root / "ended").read_text(), "78\n")
+        for part in ("is blank", mentions, "mount it", "convenectl join", "convenectl init --listen=ADDRESS"):
+            assert part in said, said
+        assert not (h.data / "meta").exists()
+    own.write_text(f"[Ensemble]\nListen={h.address}\n")
+    h.bad(ACCESS, "is blank", "convenectl init --listen=ADDRESS", words=["init"])
+    assert "leads ensemble" in h.good("init", f"--listen={h.address}").text
+    assert "Found=no" in h.drop_in.read_text()
+
+
 def test_root_directory():
     """Files of a host that does not run, for whoever may write them."""
     root = here.work / "image"
@@ -399,10 +419,10 @@ def test_root_directory():
     bad(USAGE, "mistyped", "join", f"--root={root}", token)
     good("init", f"--root={root}", "--listen=192.0.2.1", "--advertise=[2001:db8::1]")
     equal((root / "etc/convene/convened.conf.d/50-ensemble.conf").read_text().splitlines()[1:],
-          ["[Ensemble]", "Listen=192.0.2.1:2890", "Advertise=[2001:db8::1]:2890"])
+          ["[Ensemble]", "Listen=192.0.2.1:2890", "Advertise=[2001:db8::1]:2890", "Found=yes"])
     good("init", f"--root={root}", "--listen=2001:db8::2")
     equal((root / "etc/convene/convened.conf.d/50-ensemble.conf").read_text().splitlines()[1:],
-          ["[Ensemble]", "Listen=[2001:db8::2]:2890"])
+          ["[Ensemble]", "Listen=[2001:db8::2]:2890", "Found=yes"])
 
 
 if __name__ == "__main__":

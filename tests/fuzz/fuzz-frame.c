@@ -59,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case JOIN_TYPE_JOINED:
         case JOIN_TYPE_REFUSED:
+        case JOIN_TYPE_PUT_OFF:
                 if (!join_decode_answer(type, data, size, &answer))
                         break;
                 join_encode_answer(&w, &answer);

@@ -109,9 +109,11 @@ class Ensemble:
         return self.whole()
 
     def join(self, host):
-        """HOST has no store; it becomes an observer."""
-        token = ctl("member", "token", host=self.leader())
-        run("convenectl", "join", "--listen", address(host), "-", host=host, stdin=token)
+        """HOST has no store; it becomes an observer.  If it was a member, it takes its own place, once the leader knows that it is away."""
+        wait("%s is known to be away" % host,
+             lambda: not any(m[1] == host and m[4] for m in self[self.leader()].call(MANAGER, "ListMembers")[0]), UP_SEC)
+        token = json.loads(ctl("member", "add", "--json", host, host=self.leader()))["token"]
+        run("convenectl", "join", "--listen", address(host), "-", host=host, stdin=token + "\n")
         wait("%s serves" % host, lambda: self[host].try_get("Serving"), UP_SEC)
         self.down.discard(host)
 

@@ -34,7 +34,7 @@ static void test_defaults(void) {
         g_assert_cmpuint(c.segment_bytes, ==, 64 << 20);
         g_assert_cmpuint(c.timeout_default_msec, ==, 10000);
         g_assert_cmpuint(c.limits.watches, ==, 10000);
-        g_assert_cmpuint(c.found, ==, 1);
+        g_assert_true(conf_may_found(&c));
         unlink(path);
 }
 
@@ -152,6 +152,31 @@ static void test_printed(void) {
         unlink(path_again);
 }
 
+/* Unless told, an ensemble is founded only where nobody could join it. */
+static void test_may_found(void) {
+        static const struct {
+                const char *text;
+                bool may;
+        } cases[] = {
+                { "", true },
+                { "[Ensemble]\nListen=192.0.2.1:2890\n", false },
+                { "[Ensemble]\nAdvertise=192.0.2.1:2890\n", false },
+                { "[Ensemble]\nListen=192.0.2.1:2890\nFound=yes\n", true },
+                { "[Ensemble]\nFound=no\n", false },
+        };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+                g_autofree char *path = write_conf(cases[i].text), *error = NULL, *printed = NULL;
+                g_auto(Conf) c = { 0 };
+
+                g_assert_true(conf_load(path, &c, &error));
+                g_assert_cmpint(conf_may_found(&c), ==, cases[i].may);
+                printed = conf_to_string(&c);           /* which means the same */
+                g_assert_cmpint(!!strstr(printed, "Found="), ==, !!strstr(cases[i].text, "Found="));
+                unlink(path);
+        }
+}
+
 static void test_missing(void) {
         g_autofree char *error = NULL;
         g_auto(Conf) c = { 0 };
@@ -167,6 +192,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/conf/mistakes", test_mistakes);
         g_test_add_func("/conf/addresses", test_addresses);
         g_test_add_func("/conf/printed", test_printed);
+        g_test_add_func("/conf/may-found", test_may_found);
         g_test_add_func("/conf/missing", test_missing);
         return g_test_run();
 }

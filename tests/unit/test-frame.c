@@ -458,6 +458,15 @@ static void test_join_answer(void) {
         g_assert_true(join_decode_answer(type, x.data + FRAME_HEADER_BYTES, size, &a));
         g_assert_cmpuint(a.sid, ==, 0);
         g_assert_cmpstr(a.text, ==, "the token is used");
+        g_assert_false(a.put_off);
+
+        x.size = 0;
+        join_encode_answer(&x, &(const JoinAnswer) { .put_off = true, .text = "no leader" });
+        g_assert_true(join_decode_header(x.data, true, &size, &type));
+        g_assert_true(join_decode_answer(type, x.data + FRAME_HEADER_BYTES, size, &a));
+        g_assert_cmpuint(a.sid, ==, 0);
+        g_assert_cmpstr(a.text, ==, "no leader");
+        g_assert_true(a.put_off);
 }
 
 int main(int argc, char *argv[]) {

@@ -407,7 +407,8 @@ static void expect_cut_off(Network *n, Host *from, Request r) {
 /* A host speaks for itself alone, and an observer is no administrator. */
 static void test_forward_is_judged(void) {
         static const Identity mine[] = { { "unix", "0@h4" }, { "unit", "x.service@h4" }, { "host", "h4" },
-                                         { "digest", "u:qOePOwLJ5QmcGpRLG2BvBKBLVwA=" } };
+                                         { "ip", "192.0.2.4" } };
+        static const Identity users[][1] = { { { "digest", "u:qOePOwLJ5QmcGpRLG2BvBKBLVwA=" } }, { { "x509", "CN=u" } } };
         static const Identity others[][1] = { { { "unix", "0@h1" } }, { { "unit", "x.service@h1" } }, { { "host", "h1" } },
                                               { { "unix", "0@*" } } };
         g_autoptr(Network) n = network_new(4, 3);
@@ -442,6 +443,23 @@ static void test_forward_is_judged(void) {
         forward(n, f, r, 1);
         g_assert_true(has(leader, "/c"));
 
+        /* Who knows the password is for a voter's agent to say: the hash of it is in ACLs, for every observer's root to read. */
+        forward(n, o, (Request) { .op = REQUEST_OPEN_SESSION, .timeout_msec = 5000, .owner = "", .member = o->sid, .origin = o->sid }, 2);
+        session = zxid_of(leader);
+        g_assert_true(tree_get_session(member_get_tree(leader->member), session, &(SessionInfo) { 0 }));
+        for (unsigned i = 0; i < G_N_ELEMENTS(users); i++) {
+                r = make("/e", "");
+                r.caller = (Identities) { users[i], 1 };
+                expect_refused(n, o, r);
+                expect_refused(n, o, (Request) { .op = REQUEST_AUTH_SESSION, .target = session, .identities = { users[i], 1 } });
+                expect_refused(n, o, (Request) { .op = REQUEST_OPEN_SESSION, .timeout_msec = 5000, .owner = "", .member = o->sid,
+                                                 .identities = { users[i], 1 } });
+                r.path = i == 0 ? "/e" : "/f";
+                r.origin = f->sid;
+                forward(n, f, r, 2 + i);
+                g_assert_true(has(leader, r.path));
+        }
+
         session = open_session(n, f, 5000, true);
         expect_refused(n, o, (Request) { .op = REQUEST_CLOSE_SESSION, .target = session });
         expect_refused(n, o, (Request) { .op = REQUEST_AUTH_SESSION, .target = session, .identities = { mine, 1 } });
@@ -461,7 +479,7 @@ static void test_forward_is_judged(void) {
                                          .origin = o->sid });
         expect_cut_off(n, o, (Request) { .op = REQUEST_CLOSE_SESSION, .target = session, .expired = true,
                                          .origin = o->sid });
-        g_assert_cmpuint(tree_sessions_count(member_get_tree(network_settle(n)->member)), ==, 1);
+        g_assert_cmpuint(tree_sessions_count(member_get_tree(network_settle(n)->member)), ==, 2);
 }
 
 static void change(Network *n, Host *h, uint64_t tag, MemberChangeOp op, ZabConfigMember member, Zxid base) {
