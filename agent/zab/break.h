@@ -54,6 +54,10 @@ typedef enum ZabBreak {
         ZAB_BREAK_COMMIT_UNMATCHED,             /* COMMIT applied to entries that may not be the leader's (P6) */
         ZAB_BREAK_WAIVED_VOTES,                 /* who follows by the waiver is made a voter of that epoch (2.8) */
         ZAB_BREAK_SETTLED_EARLY,                /* a removal reported before a quorum's META knows it: liveness (2.13.6) */
+
+        /* feed.c */
+        ZAB_BREAK_FEED_UNCOMMITTED,             /* a parent takes all it has for committed */
+        ZAB_BREAK_FEED_FORGOTTEN,               /* an observer waits for a parent that is gone: liveness */
         _ZAB_BREAK_MAX,
 } ZabBreak;
 

@@ -7,7 +7,7 @@
  * Rules it keeps: promise durable before SYNC_REQUEST; history durable, then current_epoch durable, then
  *     ACK_NEWLEADER, then ACK (2.14, P1, P2); the log moves only entry by entry, and only if each continues the one
  *     before (P7, P13); whoever abandons a session closes its connection (2.6).
- * Not here: SNAP: snapshot.
+ * Not here: SNAP: snapshot.  Entries of an observer that come from another follower: feed.
  * Source: protocol 2.8, 2.9, 2.12.
  */
 
@@ -36,6 +36,8 @@ void follow_leave(Zab *z, bool close, const char *reason) {
         GArray *reads = z->follow.reads;
 
         snap_leave(z);
+        feed_end_all(z, reason);
+        feed_leave(z, reason);
         g_array_set_size(reads, 0);
         z->follow = (FollowSession) { .reads = reads };
         if (p)
@@ -118,6 +120,7 @@ static void begin(Zab *z, Peer *p, const ZabMessage *m) {
                 .listens = m->epoch < z->meta.accepted_epoch,
                 .timeout_usec = t + prng_below(&z->prng, t / FIRST_SPREAD + 1),
                 .reads = reads,
+                .feed.at_usec = z->now_usec + 2 * z->options.heartbeat_usec,    /* others are to be up to date, too */
         };
         heard(z);
         z->failures = 0;
@@ -218,6 +221,7 @@ static void report_durable(Zab *z) {
         FollowSession *f = &z->follow;
         uint64_t index = ZAB_BREAK(ACK_EARLY) ? f->matched : MIN(z->durable, f->matched);
 
+        feed_report(z, index);
         if (f->acked && index > f->ack_sent) {
                 f->ack_sent = f->progress_sent = index;
                 follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_ACK, .index = index });
@@ -277,6 +281,11 @@ static int check_entries(const Zab *z, const ZabMessage *m) {
                         continue;
                 }
 
+                if (e->index < epochs_base(&z->epochs)) {
+                        known++;        /* committed, applied and dropped: there is nothing left to compare */
+                        continue;
+                }
+
                 if (i != known || !epochs_has(&z->epochs, e->index) ||
                     epochs_zxid_at(&z->epochs, e->index) != e->zxid || (mine && !hash128_equal(mine->chain, e->chain)))
                         return -1;
@@ -286,19 +295,18 @@ static int check_entries(const Zab *z, const ZabMessage *m) {
         return known;
 }
 
-static void on_entries(Zab *z, const ZabMessage *m) {
+bool follow_take(Zab *z, const ZabMessage *m) {
         int known;
 
         if (z->role < ZAB_ROLE_FOLLOWER_SYNC || z->snap != SNAP_NONE || m->entries_count == 0 ||
-            m->entries_count > ZAB_MESSAGE_ENTRIES_MAX || (known = check_entries(z, m)) < 0) {
-                violation(z, "entries that do not continue the log");
-                return;
-        }
+            m->entries_count > ZAB_MESSAGE_ENTRIES_MAX || (known = check_entries(z, m)) < 0)
+                return false;
 
         if ((unsigned) known < m->entries_count)
                 log_append(z, m->entries + known, m->entries_count - known);
         z->follow.matched = MAX(z->follow.matched, m->entries[m->entries_count - 1].index);
         note_commit(z, m->commit);
+        return true;
 }
 
 static void on_newleader(Zab *z, const ZabMessage *m) {
@@ -350,6 +358,7 @@ static void on_ping(Zab *z, const ZabMessage *m) {
         z->follow.owed_round = settled ? 0 : m->index;
         z->follow.owed_commit = m->commit;
         pong(z, m->index, settled);
+        feed_on_ping(z, m->commit);
 }
 
 void follow_confirm(Zab *z) {
@@ -434,7 +443,8 @@ void follow_on_message(Zab *z, Peer *p, const ZabMessage *m) {
                 snap_on_message(z, p, m);
                 break;
         case ZAB_MESSAGE_ENTRIES:
-                on_entries(z, m);
+                if (!follow_take(z, m))
+                        violation(z, "entries that do not continue the log");
                 break;
         case ZAB_MESSAGE_NEWLEADER:
                 on_newleader(z, m);

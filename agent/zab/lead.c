@@ -187,7 +187,7 @@ static void tell_commit(Zab *z) {
                 Stream *s = &p->stream;
                 ZabMessage m = { .commit = z->commit };
 
-                if (!s->newleader_acked || (s->uptodate_sent && s->commit_sent >= z->commit))
+                if (!s->newleader_acked || s->parent != 0 || (s->uptodate_sent && s->commit_sent >= z->commit))
                         continue;
 
                 m.type = s->uptodate_sent ? ZAB_MESSAGE_COMMIT : ZAB_MESSAGE_UPTODATE;
@@ -226,6 +226,8 @@ int lead_propose(Zab *z, ZabEntryType type, int64_t time_msec, GBytes *payload, 
         }
 
         *ret_zxid = log_propose(z, type, time_msec, payload, zxid_make(z->epoch, ++z->counter));
+        if (type == ZAB_ENTRY_CONFIG)
+                feed_take_back_voters(z);
         for (unsigned at = 0; (p = peer_next(z, &at));)
                 stream_pump(z, p);
         return 0;
@@ -276,7 +278,7 @@ static void on_progress(Zab *z, Peer *p, const ZabMessage *m) {
 static void on_ack(Zab *z, Peer *p, const ZabMessage *m) {
         Stream *s = &p->stream;
 
-        if (!s->newleader_acked || m->index >= s->cursor) {
+        if (!s->newleader_acked || (s->was_fed ? m->index > z->last.index : m->index >= s->cursor)) {
                 peer_close(z, p, "an acknowledgement of what was not sent");
                 return;
         }
@@ -309,6 +311,9 @@ void lead_on_message(Zab *z, Peer *p, const ZabMessage *m) {
                 break;
         case ZAB_MESSAGE_PONG:
                 reads_on_pong(z, p, m);
+                break;
+        case ZAB_MESSAGE_FED:
+                feed_on_fed(z, p, m);
                 break;
         case ZAB_MESSAGE_READ_REQUEST:
                 if (p->stream.newleader_acked)

@@ -48,6 +48,14 @@ typedef enum ZabMessageType {
         ZAB_MESSAGE_READ_OK = 22,               /* index: read id; commit: the index to have applied */
         ZAB_MESSAGE_TIMEOUT_NOW = 23,           /* leadership is handed over: campaign at once */
         ZAB_MESSAGE_LEAVE = 24,                 /* the sender closes the connection; text: why */
+
+        /* observer, parent and leader (feed.c); session: the feed's number, given by the observer; in FED the session's */
+        ZAB_MESSAGE_FEED_REQUEST = 25,          /* to a follower: position: of the sender's last entry */
+        ZAB_MESSAGE_FEED = 26,                  /* from it: entries, all of them committed; commit.  Empty: it begins */
+        ZAB_MESSAGE_FEED_ACK = 27,              /* to it: index: durable; for flow control alone */
+        ZAB_MESSAGE_FEED_END = 28,              /* from either; text: why */
+        ZAB_MESSAGE_FED = 29,                   /* to the leader: with `flag` entries come from member `index`; without it they
+                                                 * are to come from the leader again, after `index` */
         _ZAB_MESSAGE_MAX,
 } ZabMessageType;
 

@@ -5,9 +5,10 @@
  *
  * What: what a leader sends to one follower, as one cursor: the common point is fixed once, with the mark; from there on
  *     entries follow in order, old ones from memory or the log, new ones as they are proposed, and NEWLEADER where the cursor
- *     passes the mark.
+ *     passes the mark.  And what a follower sends to an observer that it is the parent of: entries, as they are committed.
  * Rules it keeps: the mark and the stream are fixed in the same step, so nothing proposed later is missed or comes before
  *     its place (P4, P5); what is sent and not yet durable there is bounded, so a slow follower costs others nothing.
+ * Not here: who is fed by whom: feed.
  * Source: protocol 2.6, 2.8.
  */
 
@@ -123,10 +124,10 @@ static void send_newleader(Zab *z, Peer *p) {
 static void send_entries(Zab *z, Peer *p, const ZabEntry *entries, unsigned count) {
         Stream *s = &p->stream;
         ZabMessage m = {
-                .type = ZAB_MESSAGE_ENTRIES,
+                .type = s->feeds ? ZAB_MESSAGE_FEED : ZAB_MESSAGE_ENTRIES,
                 .entries = entries,
                 .entries_count = count,
-                .commit = z->commit,
+                .commit = s->feeds && ZAB_BREAK(FEED_UNCOMMITTED) ? z->last.index : z->commit,
         };
         uint64_t bytes = 0;
 
@@ -142,9 +143,12 @@ static void send_entries(Zab *z, Peer *p, const ZabEntry *entries, unsigned coun
         stream_send(z, p, &m);
 }
 
-/* How far a batch may go: NEWLEADER comes right behind the mark. */
+/* How far a batch may go: NEWLEADER comes right behind the mark.  Children get what is committed (2.13). */
 static uint64_t batch_end(const Zab *z, const Stream *s) {
-        return s->newleader_sent ? z->last.index : s->mark.index;
+        if (s->feeds && !ZAB_BREAK(FEED_UNCOMMITTED))
+                return z->commit;
+
+        return s->feeds || s->newleader_sent ? z->last.index : s->mark.index;
 }
 
 static bool send_from_tail(Zab *z, Peer *p) {
@@ -178,10 +182,10 @@ static void read_from_log(Zab *z, Peer *p) {
 void stream_pump(Zab *z, Peer *p) {
         Stream *s = &p->stream;
 
-        while (s->state == STREAM_ENTRIES && !s->reading) {
-                if (!s->newleader_sent && s->cursor > s->mark.index)
+        while (s->state == STREAM_ENTRIES && !s->reading && s->parent == 0) {
+                if (!s->newleader_sent && !s->feeds && s->cursor > s->mark.index)
                         send_newleader(z, p);
-                if (s->cursor > z->last.index || s->in_flight >= z->options.window_bytes)
+                if (s->cursor > batch_end(z, s) || s->in_flight >= z->options.window_bytes)
                         return;
                 if (!send_from_tail(z, p))
                         read_from_log(z, p);
@@ -208,8 +212,12 @@ void stream_on_log_read(Zab *z, Peer *p, const ZabInput *in) {
 
         s->reading = false;
         s->request = 0;
+        if (s->parent != 0)
+                return;                 /* it came too late */
         if (count == 0) {
-                if (s->newleader_sent)
+                if (s->feeds)
+                        feed_end(z, p, "the log here no longer holds what comes next");
+                else if (s->newleader_sent)
                         peer_close(z, p, "the log no longer holds what this follower needs");
                 else
                         snap_open(z, p);

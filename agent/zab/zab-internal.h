@@ -35,11 +35,14 @@ typedef enum StreamState {
 
 typedef struct Stream {
         StreamState state;
+        bool feeds;                     /* as follower: to a child (feed.c); `session` is the feed's number */
         uint64_t session;
         uint64_t cursor;                /* the next entry to send */
         ZabPosition mark;               /* the leader's last entry when the stream began: NEWLEADER stands behind it */
         bool newleader_sent, newleader_acked, uptodate_sent;
         bool listens;                   /* it has promised a later epoch: no voter of any configuration of this one (2.8) */
+        bool was_fed;                   /* in this session: what it acknowledges need not have been sent in it */
+        uint32_t parent;                /* it gets its entries from this member (feed.c); 0: from the leader */
         uint64_t acked;                 /* counted; 0 before newleader_acked (2.9) */
         uint64_t progress;              /* durable there: for flow control alone */
         uint64_t commit_sent;
@@ -82,6 +85,17 @@ typedef enum BarrierType {
         BARRIER_INSTALL,
 } BarrierType;
 
+/* Where an observer's entries come from, if not from the leader (feed.c). */
+typedef struct Feed {
+        uint64_t conn, session;         /* conn 0: nobody was asked */
+        uint32_t sid;
+        bool begun;                     /* it has answered, and the leader was told to send none */
+        uint64_t reported;              /* durable here, as said to it */
+        uint64_t moved_usec;            /* when entries came, or none were missing, or it was asked */
+        uint64_t at_usec;               /* the next one is asked then at the earliest */
+        unsigned failures;              /* in this session */
+} Feed;
+
 /* A follower's place in one epoch of one leader on one connection. */
 typedef struct FollowSession {
         uint64_t conn, session;         /* conn 0: no session */
@@ -96,6 +110,7 @@ typedef struct FollowSession {
         uint64_t confirming_usec, confirming_index;     /* confirmed once that is applied; 0: none */
         uint64_t owed_round, owed_commit;       /* a PING that is to be answered again with `flag`; 0: none */
         GArray *reads;                  /* uint64_t: ids asked for */
+        Feed feed;
 } FollowSession;
 
 typedef enum SnapState {
@@ -158,6 +173,8 @@ struct Zab {
         } vote;                         /* the grant that waits for its META write */
 
         FollowSession follow;
+        uint64_t feeds;                 /* asked for, ever */
+        uint64_t commit_fed;            /* children have been sent entries up to here, as far as their windows allow */
         bool snap_only;
         SnapState snap;
         ZabPosition snap_position;
@@ -266,6 +283,7 @@ void follow_leave(Zab *z, bool close, const char *reason);      /* the caller se
 void follow_advance(Zab *z);
 void follow_confirm(Zab *z);                                    /* after something was applied */
 void follow_send(Zab *z, ZabMessage *m);                        /* fills in epoch and session */
+bool follow_take(Zab *z, const ZabMessage *m);                  /* entries and commit, from whomever; false: they do not fit */
 void follow_on_diverged(Zab *z);
 int follow_read(Zab *z, uint64_t read_id);
 
@@ -291,6 +309,19 @@ void stream_on_log_read(Zab *z, Peer *p, const ZabInput *in);
 void stream_begin_entries(Zab *z, Peer *p, uint64_t cursor);
 void stream_pump(Zab *z, Peer *p);
 Peer *stream_by_request(const Zab *z, uint64_t request);
+
+/* feed.c */
+void feed_leave(Zab *z, const char *reason);                    /* its session with the leader ends */
+void feed_on_ping(Zab *z, uint64_t commit);
+void feed_on_alive(Zab *z, const Peer *p);
+void feed_on_gone(Zab *z, uint64_t conn);
+void feed_report(Zab *z, uint64_t durable);
+void feed_on_message(Zab *z, Peer *p, const ZabMessage *m);
+void feed_end(Zab *z, Peer *p, const char *reason);             /* as parent */
+void feed_end_all(Zab *z, const char *reason);
+void feed_advance(Zab *z);
+void feed_on_fed(Zab *z, Peer *p, const ZabMessage *m);         /* as leader */
+void feed_take_back_voters(Zab *z);
 
 /* lead.c */
 void lead_begin(Zab *z);

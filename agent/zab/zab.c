@@ -6,7 +6,7 @@
  * What: birth and death, one input after the other to those it concerns, and then everybody a look at the new state.
  * Rules it keeps: messages of a connection that is not the present one of its peer are ignored (2.6); once stopped,
  *     nothing leaves (2.5).
- * Not here: the protocol: elect, follow, lead, stream, snapshot, reads, reconfigure, transfer.
+ * Not here: the protocol: elect, follow, lead, stream, feed, snapshot, reads, reconfigure, transfer.
  * Source: protocol 2.4 to 2.6.
  */
 
@@ -67,6 +67,11 @@ static const char *const message_names[_ZAB_MESSAGE_MAX] = {
         [ZAB_MESSAGE_READ_OK] = "read-ok",
         [ZAB_MESSAGE_TIMEOUT_NOW] = "timeout-now",
         [ZAB_MESSAGE_LEAVE] = "leave",
+        [ZAB_MESSAGE_FEED_REQUEST] = "feed-request",
+        [ZAB_MESSAGE_FEED] = "feed",
+        [ZAB_MESSAGE_FEED_ACK] = "feed-ack",
+        [ZAB_MESSAGE_FEED_END] = "feed-end",
+        [ZAB_MESSAGE_FED] = "fed",
 };
 
 const char *zab_message_type_to_string(ZabMessageType type) {
@@ -160,6 +165,7 @@ static uint64_t peer_forget(Zab *z, Peer *p) {
                 stream_done(z, p);
                 p->conn = 0;
                 z->peers_count--;
+                feed_on_gone(z, conn);
         }
 
         return conn;
@@ -257,7 +263,14 @@ static void on_message(Zab *z, Peer *p, const ZabMessage *m) {
         case ZAB_MESSAGE_ACK:
         case ZAB_MESSAGE_PONG:
         case ZAB_MESSAGE_READ_REQUEST:
+        case ZAB_MESSAGE_FED:
                 lead_on_message(z, p, m);
+                break;
+        case ZAB_MESSAGE_FEED_REQUEST:
+        case ZAB_MESSAGE_FEED:
+        case ZAB_MESSAGE_FEED_ACK:
+        case ZAB_MESSAGE_FEED_END:
+                feed_on_message(z, p, m);
                 break;
         case ZAB_MESSAGE_TRUNC:
         case ZAB_MESSAGE_SNAP_BEGIN:
@@ -282,6 +295,7 @@ static void on_message(Zab *z, Peer *p, const ZabMessage *m) {
 }
 
 static void on_alive(Zab *z, Peer *p) {
+        feed_on_alive(z, p);
         if (zab_follows(z) && z->follow.conn == p->conn)
                 follow_on_alive(z);
         else if (zab_leads(z) && p->stream.state != STREAM_NONE)
@@ -381,6 +395,7 @@ static void advance(Zab *z) {
         snap_advance(z);
         follow_advance(z);
         lead_advance(z);
+        feed_advance(z);
         log_apply(z);
         if (z->role == ZAB_ROLE_LEADER)
                 reads_confirm(z);
@@ -490,6 +505,10 @@ uint32_t zab_leader(const Zab *z) {
         return z->role == ZAB_ROLE_LEADER ? z->options.sid : zab_follows(z) ? z->follow.sid : 0;
 }
 
+uint32_t zab_parent(const Zab *z) {
+        return z->role == ZAB_ROLE_FOLLOWER && z->follow.feed.begun ? z->follow.feed.sid : 0;
+}
+
 bool zab_is_voter(const Zab *z) {
         return voter_in_force(z, z->options.sid, &z->options.disk_id);
 }
@@ -565,6 +584,7 @@ bool zab_peer(const Zab *z, uint32_t sid, ZabPeerState *ret) {
                 .conn = p->conn,
                 .session = p->stream.session,
                 .acked = p->stream.acked,
+                .parent = p->stream.parent,
                 .heard_usec = p->heard_usec,
         };
         return true;

@@ -9,8 +9,8 @@
  *
  * In short: a voter promises an epoch once and durably; a leader elected by a quorum of promises brings a quorum to its own
  * history (DIFF, TRUNC or SNAP, then NEWLEADER) before it proposes; an entry is committed when a quorum of every configuration
- * in force has it durable.  Observers get the same stream and are never counted.  What must be durable before which message
- * leaves stands in the code beside each send.
+ * in force has it durable.  Observers get the same stream, of the leader or, once they are up to date, of a follower, and are
+ * never counted.  What must be durable before which message leaves stands in the code beside each send.
  *
  * Source: protocol 2.0 to 2.14.
  */
@@ -187,6 +187,7 @@ uint64_t zab_timeout_usec(const Zab *z);
 ZabRole zab_role(const Zab *z);
 uint32_t zab_epoch(const Zab *z);
 uint32_t zab_leader(const Zab *z);              /* sid of the leader that is followed (or this one), 0 for none */
+uint32_t zab_parent(const Zab *z);              /* sid of the follower that this observer's entries come from; 0: from the leader */
 bool zab_is_voter(const Zab *z);                /* in a configuration in force, with this disk */
 const ZabMeta *zab_meta(const Zab *z);          /* as last durable */
 const ZabPosition *zab_last(const Zab *z);
@@ -223,6 +224,7 @@ typedef struct ZabPeerState {
         bool connected, synced;                 /* has acknowledged NEWLEADER */
         uint64_t conn, session;
         uint64_t acked;                         /* durable there */
+        uint32_t parent;                        /* sid: whom it gets its entries from; 0: from this leader */
         uint64_t heard_usec;
 } ZabPeerState;
 

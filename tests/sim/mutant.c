@@ -62,6 +62,8 @@ static const Mutant mutants[] = {
         { ZAB_BREAK_COMMIT_UNMATCHED, "COMMIT applied to entries that may not be the leader's", FAST, 500 },
         { ZAB_BREAK_WAIVED_VOTES, "who has promised a later epoch is made a voter", SLOW, 10000, true },
         { ZAB_BREAK_SETTLED_EARLY, "a removal reported before a quorum's META knows it", SLOW, 5000 },
+        { ZAB_BREAK_FEED_UNCOMMITTED, "a parent takes all it has for committed", FAST, 500 },
+        { ZAB_BREAK_FEED_FORGOTTEN, "an observer waits for a parent that is gone", FAST, 2000 },
 };
 
 _Static_assert(G_N_ELEMENTS(mutants) == _ZAB_BREAK_MAX - 1, "every wrong ordering is tried");

@@ -90,7 +90,7 @@ static void each_type(Visit visit) {
                 message_done(&m);
                 types++;
         }
-        g_assert_cmpuint(types, ==, 34);
+        g_assert_cmpuint(types, ==, 39);
 }
 
 static bool decodes(uint8_t type, const void *data, size_t size) {
@@ -362,7 +362,7 @@ static void test_header(void) {
         g_assert_false(header_is_valid(FRAME_HELLO_BYTES_MAX + 1, FRAME_TYPE_HELLO, 0));
         for (unsigned type = 0; type < 256; type++)
                 g_assert_true(header_is_valid(12, (uint8_t) type, 0) ==
-                              (type <= ZAB_MESSAGE_LEAVE ||
+                              (type <= ZAB_MESSAGE_FED ||
                                (type >= MEMBER_MESSAGE_FORWARD && type <= MEMBER_MESSAGE_DIVERGED)));
         for (unsigned type = 0; type < 256; type++)
                 if (!header_is_valid(12, (uint8_t) type, 0))
