@@ -3,7 +3,8 @@
 /*
  * Reads
  *
- * What: PING rounds, and what a quorum's answer to one proves: that this was still the leader when it began.
+ * What: PING rounds, and what a quorum's answer to one proves: that this was still the leader when it began.  Observers hear the
+ *     heartbeats alone, so that a read costs no more with many of them.
  * Rules it keeps: a read is answered only after a round that began after it came, counted by position (P27 to P29): no
  *     lease; a follower's time is echoed only after a round that began after it was received has been confirmed by a
  *     quorum, so a deposed leader never prolongs a promise (DESIGN 2.8), and only together with everything that was
@@ -96,8 +97,8 @@ static uint64_t answered(const Zab *z, const Peer *p) {
         return p ? p->stream.round : z->round;
 }
 
-/* Those that waited for the next round wait for this one. */
-void reads_start_round(Zab *z) {
+/* Those that waited for the next round wait for this one.  Who is not asked with it is asked with the next heartbeat. */
+static void start_round(Zab *z, bool all) {
         Peer *p;
 
         z->round++;
@@ -105,8 +106,13 @@ void reads_start_round(Zab *z) {
                 g_array_index(z->reads, Read, i).round = z->round;
         track(z);
         for (unsigned at = 0; (p = peer_next(z, &at));)
-                ping(z, p);
+                if (all || voter_in_force(z, p->sid, &p->disk_id))
+                        ping(z, p);
         reads_check(z);
+}
+
+void reads_start_round(Zab *z) {
+        start_round(z, true);
 }
 
 static uint64_t settled(const Zab *z, const Peer *p) {
@@ -139,7 +145,7 @@ void reads_check(Zab *z) {
         if (n > 0)
                 g_array_remove_range(z->reads, 0, n);
         if (z->reads->len > 0 && g_array_index(z->reads, Read, z->reads->len - 1).round == 0 && z->round_confirmed == z->round)
-                reads_start_round(z);
+                start_round(z, false);
 }
 
 /* P27: only of a leader whose epoch is a quorum's.  Several reads share a round. */
@@ -162,7 +168,7 @@ int reads_add(Zab *z, Peer *p, uint64_t id) {
                 r.round = z->round;
         g_array_append_val(z->reads, r);
         if (z->round_confirmed == z->round)
-                reads_start_round(z);
+                start_round(z, false);
         return 0;
 }
 

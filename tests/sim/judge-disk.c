@@ -203,6 +203,17 @@ static void check_reject(Host *h, uint32_t peer, const ZabMessage *m) {
                 refuse(h, m, "V4", "it votes in nothing, and stays outside");
 }
 
+/* 2.13: who is fed by a follower gets what is committed, and nothing else. */
+static void check_feed(Host *h, const ZabMessage *m) {
+        uint64_t last = m->entries_count > 0 ? m->entries[m->entries_count - 1].index : 0;
+
+        h->world->statistics->fed += m->entries_count > 0;
+        if (h->judge->role != ZAB_ROLE_FOLLOWER || h->judge->epoch != m->epoch)
+                refuse(h, m, "I3", "it follows no leader of that epoch");
+        else if (MAX(last, m->commit) > judge_committed(h->world))
+                judge_commit(h->world, h, MAX(last, m->commit));
+}
+
 void judge_send_zab(Host *h, uint32_t peer, const ZabMessage *m) {
         const ZabMeta *meta = &h->store->record.meta;
         HostJudge *j = h->judge;
@@ -241,6 +252,10 @@ void judge_send_zab(Host *h, uint32_t peer, const ZabMessage *m) {
         case ZAB_MESSAGE_REJECT:
                 if (judge_config(h->world))
                         check_reject(h, peer, m);
+                break;
+
+        case ZAB_MESSAGE_FEED:
+                check_feed(h, m);
                 break;
 
         default:

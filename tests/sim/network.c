@@ -5,7 +5,8 @@
  *
  * What TCP gives and no more: within one direction of one connection frames arrive in order or the connection breaks; the
  * two ends hear of the break each in its own time, and one may have a new connection before the other has noticed.
- * A direction that is blocked delays its frames; when that lasts, the connection breaks.
+ * A direction that is blocked delays its frames; when that lasts, the connection breaks.  A large frame may be long under way:
+ * others wait behind it, and the end that it goes to hears that something comes.
  */
 
 #include <assert.h>
@@ -21,6 +22,7 @@ typedef enum EndState {
 
 typedef struct Frame {
         uint64_t at_usec;
+        bool bulk;                      /* its bytes come one by one */
         uint8_t type;
         GBytes *body;
 } Frame;
@@ -42,6 +44,8 @@ struct Connection {
 
 #define DIAL_USEC_MIN 2000
 #define DIAL_USEC_MAX 250000
+#define BULK_BYTES 500                  /* so large are large frames, where requests have some sixty bytes */
+#define BULK_ELECTIONS 3                /* and take so many election time-outs at most */
 
 static uint64_t end_id(const Connection *c, unsigned side) {
         return c->number * 2 + side;
@@ -240,11 +244,13 @@ void network_block(World *w, uint32_t from, uint32_t to) {
 static void schedule(World *w, Connection *c, unsigned side) {
         End *to = &c->ends[side];
         const Frame *f = g_queue_peek_head(&to->frames);
+        uint64_t at;
 
         if (!f || to->scheduled || to->state != END_UP || w->blocked[c->ends[1 - side].sid][to->sid] > 0)
                 return;
         to->scheduled = true;
-        agenda_add(&w->agenda, MAX(f->at_usec, w->now_usec), EVENT_DELIVER, 0, end_id(c, side));
+        at = f->bulk ? MIN(f->at_usec, w->now_usec + w->params.heartbeat_usec) : f->at_usec;
+        agenda_add(&w->agenda, MAX(at, w->now_usec), EVENT_DELIVER, 0, end_id(c, side));
 }
 
 void network_unblock(World *w, uint32_t from, uint32_t to) {
@@ -386,7 +392,11 @@ void network_send(Host *h, uint64_t conn, const PeerMessage *message) {
         }
         f->body = g_bytes_new(w->writer.data + FRAME_HEADER_BYTES, size);
         writer_clear(&w->writer);
-        f->at_usec = to->last_usec = MAX(to->last_usec, w->now_usec + world_draw(w, &w->params.wire_usec));
+        /* One at a time: a wire may be slow, but not slower than what is sent on it all the time. */
+        f->bulk = w->phase == 1 && size >= BULK_BYTES && to->last_usec <= w->now_usec + w->params.election_usec &&
+                prng_chance(&w->prng, w->params.bulk_share);
+        f->at_usec = to->last_usec = MAX(to->last_usec, w->now_usec + world_draw(w, &w->params.wire_usec)) +
+                (f->bulk ? prng_below(&w->prng, BULK_ELECTIONS * w->params.election_usec) : 0);
         g_queue_push_tail(&to->frames, f);
         schedule(w, c, 1 - side);
 }
@@ -401,6 +411,19 @@ static void trace_message(World *w, const Host *h, uint32_t from, const PeerMess
                       member_message_type_to_string(m->member.type), m->member.epoch, m->member.session,
                       m->member.number, m->member.type == MEMBER_MESSAGE_REFUSED ?
                       convene_status_to_string(m->member.status) : "");
+}
+
+/* A part of a frame. */
+static void come_on(Host *h, Connection *c, unsigned side) {
+        World *w = h->world;
+        uint64_t end = end_id(c, side);
+
+        TRACE(w, "h%u < h%u a part of a frame", h->sid, c->ends[1 - side].sid);
+        w->statistics->alive++;
+        member_on_alive(h->member, end, c->ends[1 - side].sid);
+        host_after_input(h);
+        if (find(w, end))
+                schedule(w, find(w, end), side);
 }
 
 void network_on_deliver(World *w, uint64_t end) {
@@ -425,6 +448,11 @@ void network_on_deliver(World *w, uint64_t end) {
         f = g_queue_pop_head(&c->ends[side].frames);
         if (!f)
                 return;
+        if (f->bulk && w->now_usec < f->at_usec) {
+                g_queue_push_head(&c->ends[side].frames, f);
+                come_on(h, c, side);
+                return;
+        }
         if (!frame_decode(f->type, f->body, &m)) {
                 world_fail(w, "wire", "h%u cannot decode a frame of type %u", h->sid, f->type);
                 frame_free(f);

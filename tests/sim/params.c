@@ -127,6 +127,7 @@ static void draw_work(Params *p, Prng *prng) {
         p->checkpoint_usec = prng_chance(prng, 800) ? prng_between(prng, 300, 4000) * MSEC : 0;
         p->meta_overtakes = prng_next(prng) & 1;
         p->slice_rows = (unsigned) prng_between(prng, 1, 40);
+        p->bulk_share = prng_chance(prng, 300) ? (unsigned) prng_between(prng, 20, 300) : 0;
 }
 
 void params_draw(Params *p, Prng *prng, SimProfile profile) {

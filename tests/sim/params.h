@@ -70,6 +70,7 @@ typedef struct Params {
         uint64_t election_usec, heartbeat_usec;
         uint64_t tail_bytes, window_bytes;
         Spread wire_usec;               /* one way */
+        unsigned bulk_share;            /* of a thousand large frames: they take their time, and bytes of them come all the while */
         Spread disk_usec;
         Spread pause_usec, down_usec, cut_usec, fault_usec, op_usec;
         unsigned fault_weights[_FAULT_MAX], fault_weights_sum;

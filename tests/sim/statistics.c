@@ -65,7 +65,8 @@ const char *statistics_gap(const Statistics *s) {
                 { "crashes", s->crashes }, { "pauses", s->pauses }, { "partitions", s->partitions }, { "wiped disks", s->wipes },
                 { "writes", s->writes }, { "linearizable reads", s->linear_reads }, { "watch events", s->watch_events },
                 { "sessions that move", s->moves }, { "sessions that expire", s->expirations },
-                { "black-box histories", s->black_boxes },
+                { "black-box histories", s->black_boxes }, { "entries from parents", s->fed },
+                { "large frames", s->alive },
         };
 
         for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -90,6 +91,7 @@ void statistics_print(const Statistics *s, double seconds, double processor) {
                ", fate unknown %" PRIu64 "), reads %" PRIu64 " (linearizable %" PRIu64 "), watch events %" PRIu64 "\n",
                s->entries, s->writes, s->writes_failed, s->writes_refused, s->writes_unknown, s->reads, s->linear_reads,
                s->watch_events);
+        printf("batches from parents %" PRIu64 ", parts of large frames %" PRIu64 "\n", s->fed, s->alive);
         printf("sessions %" PRIu64 " (moved %" PRIu64 ", expired %" PRIu64 "), black-box histories %" PRIu64 " of %" PRIu64
                " operations\n", s->sessions, s->moves, s->expirations, s->black_boxes, s->black_box_operations);
         processor = processor > 0 ? processor : 0.001;
