@@ -189,6 +189,7 @@ typedef struct MemberStatus {
         uint32_t epoch;
         uint32_t sid;
         uint32_t leader;                /* sid, 0 for none */
+        uint32_t parent;                /* sid of the follower that an observer's entries come from; 0: the leader sends them */
         Id128 cluster_id;
         Zxid zxid;                      /* last applied */
         uint64_t last_index, commit_index, applied_index, durable_index;

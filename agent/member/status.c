@@ -110,6 +110,7 @@ void member_get_status(const Member *m, MemberStatus *ret) {
                 .epoch = zab_epoch(m->zab),
                 .sid = m->options.zab.sid,
                 .leader = zab_leader(m->zab),
+                .parent = zab_parent(m->zab),
                 .cluster_id = m->options.zab.cluster_id,
                 .zxid = tree_zxid(m->tree),
                 .last_index = zab_last(m->zab)->index,

@@ -120,6 +120,8 @@ static int take_property(AgentStatus *s, sd_bus_message *m, const char *name) {
                 return sd_bus_message_read(m, "v", "t", &s->zxid);
         if (g_str_equal(name, "Leader"))
                 return sd_bus_message_read(m, "v", "u", &s->leader);
+        if (g_str_equal(name, "Parent"))
+                return sd_bus_message_read(m, "v", "u", &s->parent);
         if (g_str_equal(name, "Member"))
                 return sd_bus_message_read(m, "v", "u", &s->member);
         if (g_str_equal(name, "Serving"))

@@ -32,6 +32,7 @@ typedef struct AgentStatus {
         /* org.convene1.Ensemble */
         char *role, *cluster_id;
         uint32_t epoch, leader, member;
+        uint32_t parent;                /* of an observer: who passes on to it what is committed; 0: the leader itself */
         Zxid zxid;
         bool serving;
         uint64_t role_since_usec;       /* CLOCK_BOOTTIME */

@@ -117,9 +117,18 @@ static void print_role(const AgentStatus *s, Colour colour) {
                of ?: "", since, ago);
 }
 
+static void print_leader(const AgentStatus *s) {
+        g_autofree char *leader = agent_status_member_name(s, s->leader);
+        g_autofree char *parent = agent_status_member_name(s, s->parent);
+
+        if (s->parent != 0)
+                print_field(WIDTH, "Leader", "%s, whose changes come by way of %s", leader, parent);
+        else
+                print_field(WIDTH, "Leader", "%s", leader);
+}
+
 static void print_status(const Ctl *c, const AgentStatus *s, const Statistics *numbers) {
         g_autofree char *name = agent_status_member_name(s, s->member);
-        g_autofree char *leader = agent_status_member_name(s, s->leader);
         g_autofree char *title = format_line(name);
         g_autoptr(GPtrArray) problems = all_problems(s);
         Colour colour = health(s, problems);
@@ -135,7 +144,7 @@ static void print_status(const Ctl *c, const AgentStatus *s, const Statistics *n
         print_field(WIDTH, "Zxid", ZXID_FORMAT, s->zxid);
         print_field(WIDTH, "Log", "last %" PRIu64 ", committed %" PRIu64 ", applied %" PRIu64 ", durable here %" PRIu64, s->last,
                     s->committed, s->applied, s->durable);
-        print_field(WIDTH, "Leader", "%s", leader);
+        print_leader(s);
         print_members(s);
         print_field(WIDTH, "Ensemble", "%s", s->cluster_id);
         print_count(numbers, "Znodes", "znodes_now", "data_bytes");
@@ -183,6 +192,7 @@ static JsonObject *status_to_json(const AgentStatus *s, const Statistics *number
         json_add_u64(o, "applied_index", s->applied);
         json_add_u64(o, "durable_index", s->durable);
         json_add_u64(o, "leader", s->leader);
+        json_add_u64(o, "parent", s->parent);
         json_add_string(o, "cluster_id", s->cluster_id);
         if (statistics_find(numbers, "znodes_now", &value))
                 json_add_u64(o, "znodes", value);

@@ -46,6 +46,10 @@ GETTER(leader) {
         return sd_bus_message_append(reply, "u", get_status(userdata).leader);
 }
 
+GETTER(parent) {
+        return sd_bus_message_append(reply, "u", get_status(userdata).parent);
+}
+
 GETTER(member) {
         return sd_bus_message_append(reply, "u", get_status(userdata).sid);
 }
@@ -277,6 +281,7 @@ const sd_bus_vtable ensemble_vtable[] = {
         SD_BUS_PROPERTY("Epoch", "u", get_epoch, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Zxid", "t", get_zxid, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Leader", "u", get_leader, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        SD_BUS_PROPERTY("Parent", "u", get_parent, 0, 0),
         SD_BUS_PROPERTY("Member", "u", get_member, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("ClusterId", "s", get_cluster_id, 0, SD_BUS_VTABLE_PROPERTY_CONST),
         SD_BUS_PROPERTY("Serving", "b", get_serving, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),

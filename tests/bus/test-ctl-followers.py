@@ -102,6 +102,52 @@ def test_root_of_an_observer():
     ensemble.members.pop("m4").running.close()
 
 
+def test_observer_of_a_follower():
+    """Its changes come from a follower.  That one is killed, and then the leader; what lives on the observer's host notices neither."""
+    leader, m5 = ensemble.leader(), make("m5")
+    equal(m5.join(leader.token()), None)
+
+    def parent(*but):
+        said = m5.status()
+        names = {one["sid"]: one["name"] for one in said["members"]}
+        return next((m for m in three if m not in but and m.name == names.get(said["parent"])), None)
+
+    def goes_on(word):
+        ctl_ensemble.wait_until(lambda: m5.status()["serving"], "it is led")
+        ensemble.leader().good("set", "/shared", word)
+        equal(m5.good("get", "--linearizable", "/shared").text, word)
+        equal(m5.good("stat", "/of-m5/e", "--json").json, held)
+
+    first = ctl_ensemble.wait_until(parent, "it has a parent")
+    assert first is not leader
+    assert f"Leader: {leader.name}, whose changes come by way of {first.name}" in m5.good("status").text
+    leader.good("create", "/of-m5", "--acl", f"unix:{os.getuid()}@m5:crwda", "--acl", "world:anyone:r")
+    holder = follow(m5, "create", "--ephemeral", "--session-timeout=4s", "/of-m5/e")
+    holder.line()
+    held, began = m5.good("stat", "/of-m5/e", "--json").json, time.monotonic()
+    goes_on("fed")
+
+    first.kill()
+    goes_on("without its parent")
+    ctl_ensemble.wait_until(lambda: parent(leader, first), "another is its parent")
+    goes_on("fed by another")
+    first.start()
+    ensemble.whole(3)
+
+    leader = ensemble.leader()
+    leader.kill()
+    goes_on("led by another")
+    while time.monotonic() < began + 8:         # its session has twice ended by now, had nobody answered for it
+        goes_on("still there")
+    leader.start()
+    ensemble.whole(3)
+    ctl_ensemble.wait_until(lambda: parent(ensemble.leader()), "it has a parent again")
+    goes_on("as before")
+    holder.close()
+    ensemble.leader().good("member", "remove", "m5")
+    ensemble.members.pop("m5").running.close()
+
+
 def test_lost():
     """A follower that slept while the log went on without it: who watches there is told to read again."""
     leader = ensemble.leader()

@@ -74,6 +74,78 @@ static void test_host_of_observer(void) {
         g_assert_true(has(leader, "/hosts/h4/x"));
 }
 
+/* Time passes in which the observer reads what another has just written, and is promised its session all along. */
+static void live_on(Network *n, Host *o, uint64_t session, const char *word) {
+        g_autofree char *expected = g_strdup_printf("2:Ok=%s ", word);
+
+        host_submit(network_leader(n), 1, set("/open", word), 0, 0);
+        network_run(n, 100);
+        host_expect(network_leader(n), "1:Ok ");
+        host_submit(o, 2, get("/open"), 0, MEMBER_LINEARIZABLE);
+        for (unsigned i = 0; i < 16; i++) {
+                network_run(n, 250);
+                g_assert_cmpuint(member_session_deadline(o->member, session), >, n->now_usec);
+        }
+        host_expect(o, expected);
+        g_assert_true(has(network_leader(n), "/open/e") && has(o, "/open/e"));
+}
+
+static uint32_t parent_of(Host *h) {
+        MemberStatus s;
+
+        member_get_status(h->member, &s);
+        return s.parent;
+}
+
+/* An observer whose entries come from a follower loses that one, and the leader, and another writes meanwhile. */
+static void test_observer_of_follower(void) {
+        static const Identity host[] = { { "host", "h4" } };
+        g_autoptr(Network) n = network_new(4, 3);
+        Host *leader = network_settle(n), *o = &n->hosts[4], *parent;
+        Request r = make("/open/e", "");
+        uint64_t session;
+
+        host_submit(leader, 1, make("/open", ""), 0, 0);
+        network_run(n, 1000);
+        host_expect(leader, "1:Ok ");
+        host_submit(o, 1, (Request) { .op = REQUEST_OPEN_SESSION, .timeout_msec = 3000, .member = 4, .owner = "test",
+                                      .identities = { host, 1 } }, 0, 0);
+        network_run(n, 100);
+        host_expect(o, "1:Ok ");
+        session = zxid_of(o);
+        member_keep_session(o->member, session, true);
+        r.session = session;
+        r.mode = CREATE_EPHEMERAL;
+        host_submit(o, 1, r, 0, 0);
+        network_run(n, 100);
+        host_expect(o, "1:Ok ");
+
+        g_assert_cmpuint(parent_of(o), !=, 0);
+        g_assert_cmpuint(parent_of(o), !=, leader->sid);
+        live_on(n, o, session, "fed");
+        parent = &n->hosts[parent_of(o)];
+        host_kill(parent);
+        live_on(n, o, session, "orphan");
+        g_assert_cmpuint(parent_of(o), !=, 0);
+        g_assert_cmpuint(parent_of(o), !=, parent->sid);
+        host_start(parent);
+        network_settle(n);
+
+        parent = &n->hosts[parent_of(o)];
+        n->silent[parent->sid] = true;
+        live_on(n, o, session, "cut");
+        n->silent[parent->sid] = false;
+        network_run(n, 5000);
+        network_settle(n);
+
+        leader = network_leader(n);
+        host_kill(leader);
+        network_settle(n);
+        live_on(n, o, session, "led");
+        g_assert_cmpuint(parent_of(o), !=, 0);
+        host_expect(o, "");
+}
+
 static void test_sessions_of_followers(void) {
         g_autoptr(Network) n = network_new(3, 3);
         Host *leader = network_settle(n), *f = network_follower(n);
@@ -189,6 +261,7 @@ int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/member-sessions/expiry-of-lagging-leader", test_expiry_of_lagging_leader);
         g_test_add_func("/member-sessions/host-of-observer", test_host_of_observer);
+        g_test_add_func("/member-sessions/observer-of-follower", test_observer_of_follower);
         g_test_add_func("/member-sessions/sessions-of-followers", test_sessions_of_followers);
         g_test_add_func("/member-sessions/sessions-outlive-leader", test_sessions_outlive_leader);
         g_test_add_func("/member-sessions/session-not-claimed-again", test_session_not_claimed_again);
