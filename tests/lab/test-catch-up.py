@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Hosts that come back from far behind, while clients on the others go on: one that was off, one whose disk was wiped, one
-whose join was interrupted; and an observer that loses the member it follows.
+whose join was interrupted; and an observer that loses the follower its changes come from, and the leader.
 
 Prints how long it took, and what the clients' updates took meanwhile.
 LAB_ENTRIES: how many updates a host misses (50000; 1000000 by hand, with LAB_TEST_SEC=3600).
@@ -103,8 +103,27 @@ def observer_serves():
     assert (said["voters"], said["quorum"]) == (3, 2), said
 
 
+def parent_of_observer():
+    """The follower that its changes come from; None while the leader sends them."""
+    said = E.status(OBSERVER)
+    return {member["sid"]: member["name"] for member in said["members"]}.get(said["parent"])
+
+
 @case
-def observer_loses_whom_it_follows():
+def observer_loses_its_parent():
+    wait("the observer has a parent", parent_of_observer)
+    parent = parent_of_observer()
+    assert parent in VOTERS and parent != E.leader(), parent
+    observer_loses("a follower, whom its changes came from", parent)
+    wait("it has a parent again", parent_of_observer)
+
+
+@case
+def observer_loses_its_leader():
+    observer_loses("the leader", E.leader())
+
+
+def observer_loses(what, lost):
     """Its sessions live on, for longer than they would without a heartbeat."""
     E.whole()
     with Bus("socket", UID, OBSERVER) as bus:
@@ -112,13 +131,15 @@ def observer_loses_whom_it_follows():
         session = bus.call("org.convene1.Sessions", "Open", "sa{sv}", ("connection", options))[0]
         options = {"session": ("t", session)}
         czxid = bus.call(TREE, "Create", "saysa{sv}", (HERE, b"", "ephemeral", options))[1][0]
-        parent, begin = E.leader(), time.monotonic()
-        E.crash(parent)
+        begin = time.monotonic()
+        E.crash(lost)
         rest = [host for host in E.up() if host != OBSERVER]
         TRAFFIC.all_write([OBSERVER], since=begin, times=10)
-        print("# the observer lost whom it followed: its clients were told of no update for %.0f ms" %
-              (1000 * TRAFFIC.gap(begin, time.monotonic(), [OBSERVER])), flush=True)
-        E.boot(parent)
+        value = ctl("get", "--linearizable", "/for-the-observer", host=OBSERVER)
+        assert value.strip() == "hello", value
+        print("# the observer lost %s: its clients were told of no update for %.0f ms" %
+              (what, 1000 * TRAFFIC.gap(begin, time.monotonic(), [OBSERVER])), flush=True)
+        E.boot(lost)
         E.whole()
         # All the time the clients on it read and write.
         while time.monotonic() < begin + 1.5 * TIMEOUT_SEC:
