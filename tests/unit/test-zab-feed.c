@@ -76,6 +76,19 @@ static void test_fed(void) {
         net_free(n);
 }
 
+/* A read asks those who can confirm it; the others hear heartbeats. */
+static void test_reads_ask_voters(void) {
+        uint32_t leader, parent;
+        Net *n = fed(0, 0, &leader, &parent);
+
+        g_assert_cmpint(node_read(n, leader, 6), ==, 0);
+        g_assert_cmpuint(net_count(n, leader, parent, ZAB_MESSAGE_PING), ==, 1);
+        g_assert_cmpuint(net_count(n, leader, CHILD, ZAB_MESSAGE_PING), ==, 0);
+        net_settle(n);
+        g_assert_true(node_has_read(&n->nodes[leader], 6));
+        net_free(n);
+}
+
 /* A parent has entries that are not committed, and keeps them to itself. */
 static void test_committed_alone(void) {
         uint32_t leader, parent;
@@ -237,6 +250,29 @@ static void test_promoted(void) {
         net_free(n);
 }
 
+/* ... and is sent what it has had for so long that it has a checkpoint of it, and no log. */
+static void test_promoted_without_log(void) {
+        uint32_t leader, parent;
+        Net *n = fed(0, 0, &leader, &parent);
+        g_autoptr(GBytes) four = net_config(n, all, NULL);
+        uint64_t session = zab_session(n->nodes[CHILD].zab).session;
+
+        n->blocked[CHILD][leader] = true;       /* what it acknowledges is not heard */
+        propose(n, leader, 5);
+        net_settle(n);
+        g_assert_cmpuint(applied(n, CHILD), ==, 7);
+        node_checkpoint(n, CHILD);
+        node_drop_log(n, CHILD);
+        g_assert_cmpint(node_reconfigure(n, leader, four, 0), ==, 0);
+        g_assert_cmpuint(net_find(n, leader, CHILD, ZAB_MESSAGE_ENTRIES)->message.entries[0].index, ==, 3);
+        n->blocked[CHILD][leader] = false;
+        net_run(n, SECOND);
+        net_check_equal(n);
+        g_assert_true(zab_is_voter(n->nodes[CHILD].zab));
+        g_assert_cmpuint(zab_session(n->nodes[CHILD].zab).session, ==, session);
+        net_free(n);
+}
+
 /* What the parent no longer has in memory comes from its log, no faster than the child takes it; what is no longer there from the
  * leader. */
 static void test_slow_child(void) {
@@ -359,6 +395,7 @@ static void test_voter_says_it_is_fed(void) {
 int main(int argc, char **argv) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/zab-feed/fed", test_fed);
+        g_test_add_func("/zab-feed/reads-ask-voters", test_reads_ask_voters);
         g_test_add_func("/zab-feed/committed-alone", test_committed_alone);
         g_test_add_func("/zab-feed/never-counted", test_never_counted);
         g_test_add_func("/zab-feed/parent-crashes", test_parent_crashes);
@@ -367,6 +404,7 @@ int main(int argc, char **argv) {
         g_test_add_func("/zab-feed/parent-without-leader", test_parent_without_leader);
         g_test_add_func("/zab-feed/leader-changes", test_leader_changes);
         g_test_add_func("/zab-feed/promoted", test_promoted);
+        g_test_add_func("/zab-feed/promoted-without-log", test_promoted_without_log);
         g_test_add_func("/zab-feed/slow-child", test_slow_child);
         g_test_add_func("/zab-feed/refuses", test_refuses);
         g_test_add_func("/zab-feed/hostile", test_hostile);
