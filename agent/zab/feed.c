@@ -27,6 +27,7 @@
 
 #include <assert.h>
 
+#define STALL_SHARE 2                   /* half an election time-out: going back to the leader costs next to nothing */
 #define DOUBLED_MAX 7                   /* the wait for the next parent doubles this often at most: 128 heartbeats */
 
 /* Of the committed configuration, and about to be no more than that. */
@@ -123,7 +124,7 @@ void feed_on_ping(Zab *z, uint64_t commit) {
                         ask(z);
         } else if (f->begun && z->last.index >= commit)
                 f->moved_usec = z->now_usec;
-        else if (z->now_usec - f->moved_usec > z->options.election_timeout_usec && !ZAB_BREAK(FEED_FORGOTTEN))
+        else if (z->now_usec - f->moved_usec > z->options.election_timeout_usec / STALL_SHARE && !ZAB_BREAK(FEED_FORGOTTEN))
                 lose(z, "what is committed does not come");
 }
 

@@ -150,7 +150,7 @@ static void test_parent_crashes(void) {
         net_free(n);
 }
 
-/* Nobody says that anything is wrong, and what is committed does not come: that takes one election time-out. */
+/* Nobody says that anything is wrong, and what is committed does not come: that takes half an election time-out. */
 static void test_parent_falls_silent(void) {
         uint32_t leader, parent;
         Net *n = fed(0, 0, &leader, &parent);
@@ -158,12 +158,12 @@ static void test_parent_falls_silent(void) {
 
         block(n, parent, CHILD, true);
         propose(n, leader, 3);
-        net_run(n, SECOND / 2);
+        net_run(n, SECOND / 5);
         confirmed = zab_confirmed_usec(n->nodes[CHILD].zab);
         g_assert_cmpuint(applied(n, CHILD), ==, 2);
 
         /* Nothing is promised while it does not know what stands in the log. */
-        net_run(n, SECOND / 5);
+        net_run(n, SECOND / 10);
         g_assert_cmpuint(zab_confirmed_usec(n->nodes[CHILD].zab), ==, confirmed);
         net_run(n, SECOND);
         g_assert_cmpuint(applied(n, CHILD), ==, 5);
