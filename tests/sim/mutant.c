@@ -54,7 +54,7 @@ static const Mutant mutants[] = {
         { ZAB_BREAK_STALE_COMPLETION, "completion from before a truncation counts", SLOW, 5000 },
         { ZAB_BREAK_NO_GOSSIP, "election messages teach no commit", SLOW, 10000, true },
         { ZAB_BREAK_NO_WAIVER, "a removed member with a later promise stays outside", SLOW, 10000, true },
-        { ZAB_BREAK_TRUNC_RAISES_NOTHING, "durable not raised by the truncation itself", FAST, 5000 },
+        { ZAB_BREAK_TRUNC_RAISES_NOTHING, "durable not raised by the truncation itself", SLOW, 5000 },
         { ZAB_BREAK_RECONFIGURE_UNSYNCED, "voters added that have nothing yet", FAST, 5000 },
         { ZAB_BREAK_CONFIG_SURVIVES_TRUNC, "a configuration that was cut off stays in force", SLOW, 3000 },
         { ZAB_BREAK_READ_OLD_ROUND, "read confirmed by a round that began before it", FAST, 2000 },
