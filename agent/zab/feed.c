@@ -6,10 +6,10 @@
  * What: the entries of an observer come from a follower, its parent, so that what the leader has to send does not grow with
  *     the number of observers.
  *
- * The observer's session stays with the leader.  PINGs, what is promised by them, reads, acknowledgements, forwarded requests and
- * the sessions of its host go between these two as ever; a feed is nothing but another way for committed entries to come.  So it can be
- * begun, lost and begun elsewhere at any time: nothing that anybody was told depends on it, no promise passes through a third, and
- * a parent that has lost its leader makes nobody believe anything.
+ * The observer's session stays with the leader, whom it can reach as every member can every other.  PINGs, what is promised by them,
+ * reads, acknowledgements, forwarded requests and the sessions of its host go between these two as ever; a feed is nothing but
+ * another way for committed entries to come.  So it can be begun, lost and begun elsewhere at any time: nothing that anybody was told
+ * depends on it, no promise passes through a third, and a parent that has lost its leader makes nobody believe anything.
  *
  * Who is whose parent is the observer's choice: among the voters it is connected to but the leader, by its number and the epoch, the
  * next one after a failure, each time after a longer wait.  It asks once it is up to date, takes what comes from either side
@@ -24,8 +24,6 @@
  */
 
 #include "agent/zab/zab-internal.h"
-
-#include <assert.h>
 
 #define STALL_SHARE 2                   /* half an election time-out: going back to the leader costs next to nothing */
 #define DOUBLED_MAX 7                   /* the wait for the next parent doubles this often at most: 128 heartbeats */
