@@ -6,15 +6,16 @@ its session's time is over, not before, and those of units that live stay.  For 
 hosts that are left was told that an update is done.
 
 LAB_ROUNDS: of each fault (2; 20 for figures).  LAB_SEED: of what the clients do.  LAB_HISTORY: where to keep a history that
-is wrong.
+is wrong.  LAB_OTHER_BUILD: an agent of another build (./dev names one).
 """
 
 import os
+import subprocess
 import time
 
 from client import TREE, UID
 from ensemble import Ensemble, agent_pid, kill_agent
-from labtest import case, count, lab, main, median, run, wait
+from labtest import case, count, lab, main, median, run, wait, words
 from presence import LATE_SEC, TIMEOUT_SEC, Presence
 from rawbus import Bus
 from state import Lock
@@ -25,6 +26,8 @@ ROUNDS = count("LAB_ROUNDS", 2)
 PROPERTIES = "org.freedesktop.DBus.Properties"
 FILLER, FULL_SEC = "/var/filler", 60.0
 BULK, BULK_BYTES = "/bulk", 256 << 10
+AGENT = "/usr/lib/convene/convened"
+FIRST_BUILD, OTHER_BUILD = os.environ["LAB_TREE"] + AGENT, os.environ["LAB_OTHER_BUILD"]
 E = Ensemble(3)
 TRAFFIC = PRESENCE = None
 
@@ -182,18 +185,19 @@ def follower_without_room():
     rounds("follower's disk full", False, fill, make_room)
 
 
-@case
-def rolling_restart():
+def one_after_the_other(name, prepare, aim=""):
+    """PREPARE(host, round), and then a restart of its agent; the leader hands over first."""
     gaps, slow, calm = [], [], []
     E.whole()
     PRESENCE.look()
-    for _ in range(ROUNDS):
+    for n in range(ROUNDS):
         E.whole()
         PRESENCE.renew()
         calm.append(measure_calm())
         begin = time.monotonic()
         for host in E.hosts:
             old = agent_pid(host)
+            prepare(host, n)
             run("systemctl", "restart", "convened.service", host=host)
             assert agent_pid(host) != old
             E.whole()
@@ -202,7 +206,39 @@ def rolling_restart():
         gaps.append(TRAFFIC.gap(begin, end, E.hosts))
         slow.append(TRAFFIC.slowest(begin, end, E.hosts))
         PRESENCE.check(E.hosts, E.hosts)
-    figures("rolling restart of all three", gaps, slow, gaps, calm, "150 maximum")
+    figures(name, gaps, slow, gaps, calm, aim)
+
+
+@case
+def rolling_restart():
+    one_after_the_other("rolling restart of all three", lambda host, n: None, aim="150 maximum")
+
+
+def put_build(host, n):
+    """The other build and the first one by turns, as a package's upgrade puts it in place."""
+    with open(OTHER_BUILD if n % 2 == 0 else FIRST_BUILD, "rb") as f:
+        subprocess.run(words(("sh", "-c", "cat >{0}.new && chmod 755 {0}.new && mv {0}.new {0}".format(AGENT)), host), stdin=f, check=True,
+                       timeout=60)
+
+
+def runs_build(n):
+    """All three, mixed ones in between."""
+    with open(OTHER_BUILD if n % 2 == 0 else FIRST_BUILD, "rb") as f:
+        wanted = f.read()
+    for host in E.hosts:
+        with open("/proc/%d/exe" % agent_pid(host), "rb") as f:
+            assert f.read() == wanted, "%s does not run the build that was put there" % host
+
+
+@case
+def rolling_upgrade():
+    """To a build that can do more, and back: what it can do more is not used before the ensemble has been told to."""
+    def prepare(host, n):
+        if n > 0 and host == E.hosts[0]:
+            runs_build(n - 1)
+        put_build(host, n)
+    one_after_the_other("rolling upgrade to another build, and back", prepare)
+    runs_build(ROUNDS - 1)
 
 
 @case

@@ -74,6 +74,7 @@ def cmd_test(a):
         sys.exit(SKIPPED)
     env = dict(os.environ)
     env.setdefault("LAB_DIR", "/var/tmp/convene-lab-test")
+    env["LAB_TREE"] = os.path.abspath(a.tree)
     lab = [sys.executable, HERE + "/lab"]
     good = True
     for name in wanted:
