@@ -52,6 +52,8 @@ static const struct {
           "the parent has used up its sequence numbers; use a fresh parent" },
         { CONVENE_NOT_REACHABLE, "NotReachable",
           "no member can be reached by other hosts: give this one an address with 'convenectl init --listen=ADDRESS'" },
+        { CONVENE_TIMED_OUT, "TimedOut", "others held it for as long as you would wait; see 'convenectl lock list'" },
+        { CONVENE_NOT_HELD, "NotHeld", "nobody holds it, or who waited for it was taken out of the queue" },
 };
 
 const char *convene_status_to_string(ConveneStatus status) {

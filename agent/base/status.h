@@ -41,6 +41,8 @@ typedef enum ConveneStatus {
         CONVENE_TOO_LARGE = -1006,              /* data, path, list or request beyond its limit */
         CONVENE_SEQUENCE_OVERFLOW = -1007,      /* the parent has named 2^31 sequential children */
         CONVENE_NOT_REACHABLE = -1008,          /* no member has an address at which another host could reach it */
+        CONVENE_TIMED_OUT = -1009,              /* a lock was not granted within the time that the caller would wait */
+        CONVENE_NOT_HELD = -1010,               /* a lock or leadership that nobody has, or that was lost */
 } ConveneStatus;
 
 /* The name after "org.convene1.Error." and in convenectl's output, e.g. "NoNode".  Never NULL: a value that is

@@ -55,6 +55,15 @@ static const Command table[] = {
           O(ROOT) | O(NO_RELOAD), 1, ARGUMENTS_MANY, { ARGUMENT_PRESENCE, ARGUMENT_PRESENCE },
           .run = cmd_presence_disable },
 
+        { "lock", NULL, "NAME -- COMMAND...", "Run a command that holds a lock meanwhile", "Locks and elections",
+          O(SHARED) | O(SLOTS) | O(TRY) | O(DATA) | O(ACL) | O(SESSION_TIMEOUT), 1, 1, { ARGUMENT_LOCK },
+          .runs_command = true, .run = cmd_lock },
+        { "lock", "list", "", "List who holds locks and who leads", NULL, O(LINEARIZABLE), 0, 0, {}, .run = cmd_lock_list },
+        { "elect", NULL, "NAME -- COMMAND...", "Run a command while this leads", NULL,
+          O(TRY) | O(DATA) | O(ACL) | O(SESSION_TIMEOUT), 1, 1, { ARGUMENT_ELECTION }, .runs_command = true,
+          .run = cmd_elect },
+        { "leader", NULL, "NAME", "Show who leads", NULL, O(LINEARIZABLE), 1, 1, { ARGUMENT_ELECTION }, .run = cmd_leader },
+
         { "status", NULL, "", "Show how the agent and the ensemble are", "Agent and ensemble",
           0, 0, 0, {}, .run = cmd_status },
         { "monitor", NULL, "", "Follow roles, sessions and every change of the tree", NULL,

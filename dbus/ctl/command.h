@@ -17,6 +17,8 @@ typedef enum ArgumentKind {
         ARGUMENT_SESSION,
         ARGUMENT_MEMBER,
         ARGUMENT_PRESENCE,              /* a unit that has one */
+        ARGUMENT_LOCK,                  /* a name below /convene/locks */
+        ARGUMENT_ELECTION,              /* a name below /convene/elections */
 } ArgumentKind;
 
 #define ARGUMENTS_MANY UINT_MAX
@@ -30,7 +32,8 @@ typedef struct Command {
         uint64_t options;               /* OPTION_BIT()s beside the common ones */
         unsigned arguments_min, arguments_max;
         ArgumentKind arguments[2];      /* the last one for all that follow */
-        bool runs_command;              /* "-- COMMAND": otherwise what follows "--" is arguments */
+        bool runs_command;              /* "-- COMMAND", with --ephemeral where there is that option: otherwise what
+                                         * follows "--" is arguments */
         ExitStatus (*run)(Ctl *c, char **arguments, unsigned arguments_count);
 } Command;
 
@@ -68,6 +71,11 @@ ExitStatus cmd_presence_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_show(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_enable(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_disable(Ctl *c, char **arguments, unsigned count);
+/* cmd-lock.c */
+ExitStatus cmd_lock(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_lock_list(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_elect(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_leader(Ctl *c, char **arguments, unsigned count);
 /* cmd-status.c */
 ExitStatus cmd_status(Ctl *c, char **arguments, unsigned count);
 /* cmd-member.c */

@@ -150,6 +150,19 @@ static void offer_presences(Ctl *c, const char *prefix) {
         }
 }
 
+static void offer_names(Ctl *c, const char *root, const char *prefix) {
+        g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+        if (prefix[0] == '/') {
+                offer_paths(c, prefix);
+                return;
+        }
+        if (find_names(c, root, prefix, names) != EXIT_STATUS_OK)
+                return;
+        for (unsigned i = 0; i < names->len; i++)
+                offer(prefix, names->pdata[i], NULL);
+}
+
 static void offer_argument(Ctl *c, ArgumentKind kind, const char *prefix) {
         switch (kind) {
         case ARGUMENT_PATH:
@@ -163,6 +176,12 @@ static void offer_argument(Ctl *c, ArgumentKind kind, const char *prefix) {
                 break;
         case ARGUMENT_PRESENCE:
                 offer_presences(c, prefix);
+                break;
+        case ARGUMENT_LOCK:
+                offer_names(c, "/convene/locks", prefix);
+                break;
+        case ARGUMENT_ELECTION:
+                offer_names(c, "/convene/elections", prefix);
                 break;
         case ARGUMENT_FILE:
                 puts(":file");          /* the shell knows files better */

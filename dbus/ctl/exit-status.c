@@ -16,7 +16,7 @@ static const struct {
         [EXIT_STATUS_OK] = { "ok", "Success." },
         [EXIT_STATUS_FAILURE] = { "failure", "A failure that has no number of its own; standard error says which." },
         [EXIT_STATUS_USAGE] = { "usage", "The command line, an argument or the input is wrong." },
-        [EXIT_STATUS_NO_NODE] = { "no-node", "There is no such znode, session, member or presence." },
+        [EXIT_STATUS_NO_NODE] = { "no-node", "There is no such znode, session, member or presence, or nobody holds the lock or leads." },
         [EXIT_STATUS_CONFLICT] = { "conflict",
                 "The tree or the ensemble is not as expected: the znode exists, has children, has another version or is an "
                 "ephemeral that cannot have children; another change of the membership is under way, or has no quorum." },
@@ -32,6 +32,7 @@ static const struct {
                 "whether it took effect." },
         [EXIT_STATUS_HISTORY_GONE] = { "history-gone",
                 "Changes since the given zxid are no longer remembered: read the tree again and watch from now." },
+        [EXIT_STATUS_NOT_GRANTED] = { "not-granted", "Others held the lock for as long as was to be waited." },
 };
 
 const char *exit_status_name(ExitStatus e) {
@@ -52,6 +53,7 @@ ExitStatus exit_status_from_status(ConveneStatus status) {
                 return EXIT_STATUS_USAGE;
         case CONVENE_NO_NODE:
         case CONVENE_NO_WATCHER:
+        case CONVENE_NOT_HELD:
                 return EXIT_STATUS_NO_NODE;
         case CONVENE_NODE_EXISTS:
         case CONVENE_NOT_EMPTY:
@@ -79,6 +81,8 @@ ExitStatus exit_status_from_status(ConveneStatus status) {
                 return EXIT_STATUS_FATE_UNKNOWN;
         case CONVENE_HISTORY_GONE:
                 return EXIT_STATUS_HISTORY_GONE;
+        case CONVENE_TIMED_OUT:
+                return EXIT_STATUS_NOT_GRANTED;
         case CONVENE_SYSTEM_ERROR:
         case CONVENE_RUNTIME_INCONSISTENCY:
         case CONVENE_UNIMPLEMENTED:

@@ -21,6 +21,7 @@ typedef enum ExitStatus {
         EXIT_STATUS_SESSION = 8,
         EXIT_STATUS_FATE_UNKNOWN = 9,
         EXIT_STATUS_HISTORY_GONE = 10,
+        EXIT_STATUS_NOT_GRANTED = 11,
         _EXIT_STATUS_MAX,
 } ExitStatus;
 

@@ -100,7 +100,7 @@ static ExitStatus dispatch(Ctl *c, Options *o) {
                 return e;
 
         /* "--" has two uses: a command to run, or arguments that look like options */
-        bool runs = command->runs_command && o->ephemeral;
+        bool runs = command->runs_command && (o->ephemeral || !command_takes_option(command, OPTION_EPHEMERAL));
         g_autoptr(GPtrArray) all = g_ptr_array_new();
         for (unsigned i = words; i < o->arguments_count; i++)
                 g_ptr_array_add(all, o->arguments[i]);

@@ -58,7 +58,7 @@ static const struct {
         ROW(SINCE, ZXID, since, "since", 'S', "ZXID", "Begin with the changes after this one"),
         ROW(COUNT, NUMBER, count, "count", 'n', "N", "End after this many"),
         ROW(PATH, STRING, path, "path", 'P', "PATH", "Path of the unit's znode; specifiers are expanded"),
-        ROW(DATA, STRING, data, "data", 'd', "DATA", "Data of the unit's znode; specifiers are expanded"),
+        ROW(DATA, STRING, data, "data", 'd', "DATA", "Data of the znode; for a unit's, specifiers are expanded"),
         ROW(ROOT, STRING, root, "root", 0, "DIR", "Work on the files below this directory, not on a running system"),
         ROW(NO_RELOAD, FLAG, no_reload, "no-reload", 0, NULL, "Do not have the agent read its files again"),
         ROW(LIFETIME, TIMESPAN, lifetime_msec, "lifetime", 0, "TIME", "The token ends after this long (default 1h)"),
@@ -66,6 +66,9 @@ static const struct {
         ROW(ADVERTISE, STRING, advertise, "advertise", 0, "ADDRESS[:PORT]", "Tell others this address instead"),
         ROW(DISCARD, FLAG, discard, "discard", 0, NULL, "Move the store of an earlier ensemble aside, whatever is in it"),
         ROW(YES, FLAG, yes, "yes", 'y', NULL, "Do not ask"),
+        ROW(SHARED, FLAG, shared, "shared", 0, NULL, "Hold the lock together with others that say so too"),
+        ROW(SLOTS, NUMBER, slots, "slots", 0, "N", "Hold one of this many slots: everybody must say the same"),
+        ROW(TRY, FLAG, try_only, "try", 0, NULL, "Do not wait for others at all"),
 #undef ROW
 };
 

@@ -54,6 +54,9 @@ typedef enum OptionId {
         OPTION_ADVERTISE,
         OPTION_DISCARD,
         OPTION_YES,
+        OPTION_SHARED,
+        OPTION_SLOTS,
+        OPTION_TRY,
         _OPTION_MAX,
 } OptionId;
 
@@ -65,9 +68,9 @@ typedef struct Options {
         uint64_t timeout_msec;
 
         bool super, linearizable, recursive, long_listing, with_data;
-        bool ephemeral, sequential, container, parents, null_value, no_reload, discard, yes;
+        bool ephemeral, sequential, container, parents, null_value, no_reload, discard, yes, shared, try_only;
         uint64_t ttl_msec, session_timeout_msec, lifetime_msec;         /* 0: not given */
-        uint64_t depth, count;                          /* 0: not given */
+        uint64_t depth, count, slots;                   /* 0: not given */
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */

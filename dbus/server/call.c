@@ -183,7 +183,7 @@ Call *call_new(Caller *c, sd_bus_message *m, const Request *r, CallEncode encode
  * megabyte of arguments.  A broker bounds both, and a stub could not
  * name its sender there.
  */
-static void call_settle(Call *call) {
+void call_settle(Call *call) {
         sd_bus_message *stub = NULL;
         uint64_t cookie;
 

@@ -61,6 +61,8 @@ void call_start_change(Call *call, const MemberChange *change, Zxid base);
 /* `done` hears of it when this member serves and has `zxid` (see member_wait()). */
 void call_start_wait(Call *call, Zxid zxid);
 void call_free(Call *call);
+/* It waits from now on: keeps of its message no more than an answer needs. */
+void call_settle(Call *call);
 
 /* Answers: by encoder, or as an error. */
 void call_answer(Call *call, const Result *result);

@@ -15,6 +15,7 @@
 #include "dbus/server/call.h"
 #include "dbus/server/connection.h"
 #include "dbus/server/error.h"
+#include "dbus/server/grant.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/server-private.h"
 #include "dbus/server/watch.h"
@@ -74,6 +75,7 @@ Caller *caller_free(Caller *c) {
                 return NULL;
 
         owners_on_caller_gone(c);
+        grants_on_caller_gone(c);
         call_forget_caller(c);
         c->client = member_client_free(c->client);
         watch_forget_caller(c);

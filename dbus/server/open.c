@@ -94,7 +94,7 @@ static char *owner_text(const Server *s, const Caller *c, const OpenPlan *p) {
                 g_strlcpy(o.name, s->host, sizeof(o.name));
                 break;
         case OWNER_DESCRIPTOR:
-                g_strlcpy(o.name, "descriptor", sizeof(o.name));
+                g_strlcpy(o.name, p->label[0] != '\0' ? p->label : "descriptor", sizeof(o.name));
                 owner_text_caller(&o, c);
                 break;
         default:
@@ -195,6 +195,8 @@ static void bind_owner(Server *s, Caller *c, OpenPlan *p, OwnedSession *o) {
                 if (owners_watch_descriptor(o, p->fds[0]) < 0)
                         owners_end(o);
                 p->fds[0] = -1;                 /* the session's */
+                if (p->opened)
+                        o->theirs = g_steal_fd(&p->fds[1]);
         }
 }
 

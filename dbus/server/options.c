@@ -42,6 +42,10 @@ static const OptionRow table[] = {
         ROW("since", "t", OPTION_SINCE, since),
         ROW("mode", "s", OPTION_MODE, mode),
         ROW("version", "i", OPTION_VERSION, version),
+        ROW("shared", "b", OPTION_SHARED, shared),
+        ROW("slots", "u", OPTION_SLOTS, slots),
+        ROW("timeout", "t", OPTION_PATIENCE, patience_usec),
+        ROW("session-timeout", "u", OPTION_SESSION_TIMEOUT, session_timeout_msec),
 };
 
 static const OptionRow *find_row(const char *name, uint32_t known) {

@@ -36,6 +36,10 @@ typedef enum OptionFlags {
         OPTION_SINCE = 1 << 16,
         OPTION_MODE = 1 << 17,
         OPTION_VERSION = 1 << 18,
+        OPTION_SHARED = 1 << 19,
+        OPTION_SLOTS = 1 << 20,
+        OPTION_PATIENCE = 1 << 21,              /* t, the same name as OPTION_TIMEOUT: microseconds */
+        OPTION_SESSION_TIMEOUT = 1 << 22,
 
         OPTIONS_UPDATE = OPTION_SESSION | OPTION_SUPER,
         OPTIONS_READ = OPTIONS_UPDATE | OPTION_LINEARIZABLE,
@@ -44,10 +48,10 @@ typedef enum OptionFlags {
 /* Strings and bytes belong to the message. */
 typedef struct Options {
         uint32_t given;                 /* OptionFlags */
-        bool super, linearizable, null, parents, want_data;
+        bool super, linearizable, null, parents, want_data, shared;
         int32_t version;
-        uint32_t limit, timeout_msec;
-        uint64_t session, watch, czxid, ttl_msec, start_after_session, since;
+        uint32_t limit, timeout_msec, session_timeout_msec, slots;
+        uint64_t session, watch, czxid, ttl_msec, start_after_session, since, patience_usec;
         const char *start_after, *unit, *mode;
         const uint8_t *data;
         size_t data_size;

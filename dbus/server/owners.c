@@ -11,9 +11,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "dbus/server/error.h"
+#include "dbus/server/grant.h"
 #include "dbus/server/server-private.h"
 
 #define RETRY_USEC (UINT64_C(500) * 1000)
@@ -31,6 +33,10 @@ static void owned_free(void *p) {
         sd_event_source_disable_unref(o->hangup);
         if (o->fd >= 0)
                 close(o->fd);
+        if (o->theirs >= 0)
+                close(o->theirs);
+        if (o->grant)
+                grant_on_session_gone(o->grant);
         if (o->account) {
                 g_ptr_array_remove_fast(o->account->owned, o);
                 o->account->sessions--;
@@ -47,7 +53,7 @@ OwnedSession *owners_add(Server *s, uint64_t session, OwnerKind kind, Caller *c,
         o->server = s;
         o->id = session;
         o->kind = kind;
-        o->fd = -1;
+        o->fd = o->theirs = -1;
         deferred_init(&o->work, owned_on_work, o);
         if (account) {
                 o->account = account_ref(account);
@@ -110,6 +116,17 @@ void owners_end(OwnedSession *o) {
         o->keep = false;
         o->end = true;
         deferred_schedule(&o->server->later, &o->work);
+}
+
+/* The service manager's copy must not keep the socket open. */
+static void hang_up(const OwnedSession *o) {
+        if (o->fd >= 0)
+                (void) shutdown(o->fd, SHUT_RDWR);
+}
+
+void owners_hang_up(OwnedSession *o) {
+        hang_up(o);
+        owners_end(o);
 }
 
 static void on_closed(Call *call, const Result *result) {
@@ -218,8 +235,10 @@ void server_on_session_ended(Server *s, uint64_t session, bool expired) {
                 return;
         if (o->caller)
                 tell_ended(o, expired);
-        if (o->kind == OWNER_DESCRIPTOR)
+        if (o->kind == OWNER_DESCRIPTOR) {
+                hang_up(o);
                 fd_store_remove(s->fds, session);
+        }
         g_hash_table_remove(s->owned, &session);
 }
 

@@ -24,6 +24,8 @@ typedef struct OwnedSession {
         OwnerText *claim;               /* recovered CONNECTION: whose unique name must still be there */
         sd_bus_slot *claim_slot;
         bool attached_before;           /* recovered CONNECTION: it has changed hands since its owner was written down */
+        int theirs;                     /* DESCRIPTOR of a grant: the holder's end until it is handed over; -1 */
+        struct Grant *grant;            /* what it holds or waits for; NULL: nothing that we know of */
 
         bool keep;                      /* to be told to the member: it answers for it */
         bool end;                       /* to be closed */
@@ -42,6 +44,7 @@ struct OpenPlan {
         sd_id128_t invocation;
         UnitLookup *lookup;             /* UNIT: under way */
         int fds[2];                     /* DESCRIPTOR: ours, the caller's; -1 */
+        char label[32];                 /* DESCRIPTOR: what the owner text calls it */
         uint8_t secret[16];
         bool implicit;                  /* for a caller's ephemerals */
         Account *charged;               /* counts it as a session already */
@@ -73,6 +76,7 @@ void owners_give(OwnedSession *o, Caller *c);   /* its holder is now this caller
 void owners_touch(OwnedSession *o);             /* an explicit one's timeout starts over */
 void owners_keep(OwnedSession *o);
 void owners_end(OwnedSession *o);               /* its owner has ended */
+void owners_hang_up(OwnedSession *o);           /* DESCRIPTOR: ends it, and its owner sees it at once */
 int owners_watch_descriptor(OwnedSession *o, int fd);   /* takes fd */
 void owners_watch_unit(OwnedSession *o, const char *unit, sd_id128_t invocation);
 

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 
+#include "dbus/server/grant.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/server-private.h"
 
@@ -118,6 +119,8 @@ static void recover_session(Server *s, const Found *f) {
                 break;
         case OWNER_DESCRIPTOR:
                 recover_descriptor(o);
+                if (!o->end)
+                        grant_recover(o, f->text.name);
                 break;
         case OWNER_HOST:
                 owners_keep(o);

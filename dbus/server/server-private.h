@@ -51,6 +51,13 @@ struct Server {
         char bus_id[33];                /* "": not known yet */
         GQueue deliveries;              /* outcomes on their way to whoever had a session opened */
 
+        /* grant.c, place.c */
+        GQueue grants;                  /* Grant */
+        MemberClient *watcher;          /* watches the places */
+        GHashTable *places;             /* path -> Place */
+        GHashTable *places_by_watch;    /* Place.watch -> Place */
+        uint64_t next_place_watch;
+
         /* socket.c */
         GQueue listeners;
         GQueue connections;

@@ -11,6 +11,7 @@
 #include <assert.h>
 
 #include "dbus/server/call.h"
+#include "dbus/server/grant.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/server-private.h"
 #include "dbus/server/socket.h"
@@ -121,6 +122,8 @@ Server *server_new(sd_event *event, Member *member, Units *units, Polkit *polkit
         if (r >= 0)
                 r = owners_init(s);
         if (r >= 0)
+                grants_init(s);
+        if (r >= 0)
                 r = sd_id128_randomize(&s->socket_id);
         if (r >= 0)
                 r = sd_event_add_time_relative(event, &s->zxid_timer, CLOCK_BOOTTIME, ZXID_USEC, ZXID_ACCURACY_USEC,
@@ -147,6 +150,7 @@ Server *server_free(Server *s) {
 
         sockets_close_all(s);
         broker_leave(s);
+        grants_done(s);
         while (s->detached)
                 call_free(s->detached);
         member_client_free(s->client);

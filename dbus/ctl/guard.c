@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Guard
+ */
+
+#include "dbus/ctl/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dbus/ctl/hold.h"
+#include "dbus/ctl/link.h"
+#include "dbus/ctl/output.h"
+
+typedef struct Guard {
+        Granted *granted;
+        sd_event *event;
+        pid_t pid;
+        bool lost;
+        int status;
+} Guard;
+
+void granted_done(Granted *g) {
+        if (g->fd >= 0)
+                close(g->fd);
+        g_free(g->path);
+}
+
+static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
+        Guard *g = userdata;
+
+        if (info->ssi_code == SI_USER)          /* a terminal has sent it to the command already */
+                kill(g->pid, info->ssi_signo);
+        return 0;
+}
+
+static int on_command_ended(sd_event_source *s, const siginfo_t *info, void *userdata) {
+        Guard *g = userdata;
+
+        g->status = info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
+        return sd_event_exit(g->event, 0);
+}
+
+static int on_grace_over(sd_event_source *s, uint64_t usec, void *userdata) {
+        Guard *g = userdata;
+
+        print_error("the command does not end by SIGTERM: killed");
+        kill(g->pid, SIGKILL);
+        return 0;
+}
+
+static int on_lost(sd_event_source *s, int fd, uint32_t events, void *userdata) {
+        Guard *g = userdata;
+        uint64_t grace_usec = (uint64_t) g->granted->grace_msec * 1000 / 2;
+
+        g->lost = true;
+        print_error("%s is lost: the command is ended (NotHeld)", g->granted->path);
+        kill(g->pid, SIGTERM);
+        if (sd_event_add_time_relative(g->event, NULL, CLOCK_BOOTTIME, grace_usec, 1000, on_grace_over, g) < 0)
+                kill(g->pid, SIGKILL);
+        return sd_event_source_set_enabled(s, SD_EVENT_OFF);
+}
+
+static void run_command(char **command, const Granted *granted, pid_t parent) G_GNUC_NORETURN;
+static void run_command(char **command, const Granted *granted, pid_t parent) {
+        g_autofree char *token = g_strdup_printf("%" PRIu64, granted->token);
+        sigset_t none;
+
+        prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent)
+                _exit(EXIT_STATUS_FAILURE);
+
+        (void) fcntl(granted->fd, F_SETFD, 0);
+        sigemptyset(&none);
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        setenv("CONVENE_TOKEN", token, true);
+        setenv("CONVENE_PATH", granted->path, true);
+        execvp(command[0], command);
+        int error = errno;
+        print_error("cannot run %s: %s", command[0], g_strerror(error));
+        _exit(error == ENOENT ? 127 : 126);
+}
+
+static int set_up(Guard *g, char **command) {
+        static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(signals); i++) {
+                int r = sd_event_add_signal(g->event, NULL, signals[i], on_signal, g);
+                if (r < 0)
+                        return r;
+        }
+        /* a hang-up is always told */
+        int r = sd_event_add_io(g->event, NULL, g->granted->fd, 0, on_lost, g);
+        if (r < 0)
+                return r;
+
+        pid_t self = getpid();
+        pid_t pid = fork();
+        if (pid < 0)
+                return -errno;
+        if (pid == 0)
+                run_command(command, g->granted, self);
+
+        g->pid = pid;
+        return sd_event_add_child(g->event, NULL, pid, WEXITED, on_command_ended, g);
+}
+
+int guard(Granted *granted, char **command) {
+        g_autoptr(sd_event) event = NULL;
+        Guard g = { .granted = granted };
+
+        hold_block_signals();
+        int r = sd_event_new(&event);
+        g.event = event;
+        if (r >= 0)
+                r = set_up(&g, command);
+        if (r >= 0)
+                r = sd_event_loop(event);
+        if (r < 0) {
+                print_error("cannot run the command: %s", g_strerror(-r));
+                if (g.pid > 0) {
+                        kill(g.pid, SIGKILL);
+                        (void) waitpid(g.pid, NULL, 0);
+                }
+                return EXIT_STATUS_FAILURE;
+        }
+
+        /* what the command has left running does not keep it */
+        (void) shutdown(granted->fd, SHUT_RDWR);
+        return g.lost ? EXIT_STATUS_SESSION : g.status;
+}

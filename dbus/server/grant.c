@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Grant
+ *
+ * Its life: a session is opened, bound to a descriptor whose other end is kept here; the znode is made; when its turn has come
+ * the other end goes to the caller.  Whatever ends it ends the session, and with the session the znode goes.
+ *
+ * The member's outward calls only note what happened; the rest is deferred.
+ */
+
+#include "dbus/server/grant.h"
+
+#include <assert.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "agent/base/limits.h"
+#include "dbus/server/error.h"
+#include "dbus/server/server-private.h"
+
+#define TRIES_MAX 5                     /* the znode's parent may vanish just before it is made */
+#define ACCURACY_USEC UINT64_C(1000)
+#define REPLY_BYTES 512
+#define MARGIN_DIVISOR 4                /* of the session's timeout that is left when a promise is given up */
+
+static void grant_on_work(void *userdata);
+
+/*
+ * Birth and death
+ */
+
+static Grant *grant_new(Server *s, ContenderRole role, const char *parent) {
+        Grant *g = g_new0(Grant, 1);
+
+        g->server = s;
+        g->role = role;
+        g->slots = 1;
+        g->parent = g_strdup(parent);
+        g->patience_usec = UINT64_MAX;
+        g->link.data = g;
+        deferred_init(&g->work, grant_on_work, g);
+        g_queue_push_tail_link(&s->grants, &g->link);
+        return g;
+}
+
+static void grant_forget_call(Grant *g) {
+        Call *call = g_steal_pointer(&g->call);
+
+        g->patience = sd_event_source_disable_unref(g->patience);
+        if (call)
+                call_free(call);
+}
+
+static void grant_free(Grant *g) {
+        Server *s = g->server;
+
+        grant_forget_call(g);
+        if (g->making)
+                g->making->plan = NULL;
+        if (g->owned)
+                g->owned->grant = NULL;
+        place_leave(g);
+        deferred_cancel(&s->later, &g->work);
+        sd_event_source_disable_unref(g->promise);
+        g_queue_unlink(&s->grants, &g->link);
+        g_clear_pointer(&g->data, g_bytes_unref);
+        g_clear_pointer(&g->acl, g_array_unref);
+        g_clear_pointer(&g->acl_strings, g_ptr_array_unref);
+        g_free(g->parent);
+        g_free(g->name);
+        g_free(g);
+}
+
+void grants_init(Server *s) {
+        g_queue_init(&s->grants);
+        places_init(s);
+}
+
+/* Their sessions go on. */
+void grants_done(Server *s) {
+        while (s->grants.length > 0)
+                grant_free(g_queue_peek_head(&s->grants));
+        places_done(s);
+}
+
+static void grant_leave(Grant *g) {
+        grant_forget_call(g);
+        if (g->state == GRANT_OPENING) {
+                g->state = GRANT_LEAVING;       /* until it is known what to close */
+                return;
+        }
+        g->state = GRANT_LEAVING;
+        g->promise = sd_event_source_disable_unref(g->promise);
+        if (g->owned)
+                owners_hang_up(g->owned);
+        else
+                deferred_schedule(&g->server->later, &g->work);
+}
+
+static void grant_refuse(Grant *g, ConveneStatus status, const char *about) {
+        if (g->call && g->call->caller)
+                reply_error(g->call->caller->channel, g->call->message, status, about);
+        grant_leave(g);
+}
+
+void grants_on_caller_gone(Caller *c) {
+        for (GList *i = c->server->grants.head; i; i = i->next) {
+                Grant *g = i->data;
+
+                if (g->call && g->call->caller == c)
+                        grant_leave(g);
+        }
+}
+
+void grant_on_session_gone(Grant *g) {
+        g->owned = NULL;
+        deferred_schedule(&g->server->later, &g->work);
+}
+
+/*
+ * The promise
+ */
+
+static uint64_t now_usec(const Grant *g) {
+        uint64_t now = 0;
+
+        (void) sd_event_now(g->server->event, CLOCK_BOOTTIME, &now);
+        return now;
+}
+
+static uint64_t margin_usec(const Grant *g) {
+        SessionInfo info;
+
+        if (!tree_get_session(member_get_tree(g->server->member), g->owned->id, &info))
+                return 0;
+        return (uint64_t) info.timeout_msec * 1000 / MARGIN_DIVISOR;
+}
+
+/* When what is held must be given up, as far as is known now. */
+static uint64_t give_up_usec(Grant *g) {
+        uint64_t deadline = member_session_deadline(g->server->member, g->owned->id), margin = margin_usec(g);
+
+        if (deadline != 0) {
+                g->unknown_since_usec = 0;
+                return deadline > margin ? deadline - margin : 1;
+        }
+        if (g->unknown_since_usec == 0)
+                g->unknown_since_usec = now_usec(g);
+        return g->unknown_since_usec + margin;
+}
+
+static int on_promise(sd_event_source *source, uint64_t usec, void *userdata);
+
+static void watch_promise(Grant *g, uint64_t at_usec) {
+        if (!g->promise) {
+                if (sd_event_add_time(g->server->event, &g->promise, CLOCK_BOOTTIME, at_usec, ACCURACY_USEC, on_promise, g) < 0)
+                        grant_leave(g);
+                return;
+        }
+        (void) sd_event_source_set_time(g->promise, at_usec);
+        (void) sd_event_source_set_enabled(g->promise, SD_EVENT_ONESHOT);
+}
+
+static int on_promise(sd_event_source *source, uint64_t usec, void *userdata) {
+        Grant *g = userdata;
+        uint64_t at;
+
+        if (!g->owned)
+                return 0;                       /* about to be freed */
+        if (g->state == GRANT_WAITING) {
+                deferred_schedule(&g->server->later, &g->work);
+                return 0;
+        }
+        at = give_up_usec(g);
+        if (now_usec(g) >= at)
+                grant_leave(g);
+        else
+                watch_promise(g, at);
+        return 0;
+}
+
+/*
+ * Waiting and holding
+ */
+
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
+        Grant *g = userdata;
+
+        grant_refuse(g, CONVENE_TIMED_OUT, g->parent);
+        return 0;
+}
+
+/* The descriptor is the grant: with its last copy closed, be it in a message that nobody takes, the session ends. */
+static void grant_answer(Grant *g) {
+        g_autoptr(sd_bus_message) reply = call_new_reply(g->call);
+        g_autofree char *path = g_strdup_printf("%s/%s", g->parent, g->name);
+        uint32_t grace_msec = (uint32_t) (margin_usec(g) / 1000);
+
+        if (!reply)
+                grant_leave(g);
+        else if (sd_bus_message_append(reply, "htsu", g->owned->theirs, g->token, path, grace_msec) < 0)
+                grant_refuse(g, CONVENE_BAD_ARGUMENTS, "this connection takes no descriptors");
+        else {
+                call_return(g->call, g_steal_pointer(&reply), REPLY_BYTES);
+                g->state = GRANT_HELD;
+                grant_forget_call(g);
+                close(g->owned->theirs);
+                g->owned->theirs = -1;
+        }
+}
+
+static void grant_give(Grant *g) {
+        uint64_t at = give_up_usec(g);
+
+        /* Its turn, but of an ensemble that this agent has not heard of for too long. */
+        if (g->unknown_since_usec != 0 || now_usec(g) >= at) {
+                watch_promise(g, now_usec(g) + margin_usec(g) / MARGIN_DIVISOR);
+                return;
+        }
+        grant_answer(g);
+        if (g->state == GRANT_HELD)
+                watch_promise(g, at);
+}
+
+void grant_on_look(Grant *g, bool there, bool holds) {
+        if (!g->owned || (g->state != GRANT_WAITING && g->state != GRANT_HELD))
+                return;
+        if (!there)
+                grant_refuse(g, CONVENE_NOT_HELD, g->parent);   /* somebody has deleted it */
+        else if (g->state == GRANT_WAITING && holds)
+                grant_give(g);
+        else if (g->state == GRANT_WAITING && g->patience_usec == 0)
+                grant_refuse(g, CONVENE_TIMED_OUT, g->parent);
+}
+
+/*
+ * Making the znode
+ */
+
+static AclEntries nearest_acl(const Tree *tree, const char *path) {
+        g_autofree char *ancestor = g_strdup(path);
+        Acl *acl;
+
+        while (!(acl = tree_get_acl(tree, ancestor))) {
+                char *slash = strrchr(ancestor, '/');
+
+                if (slash == ancestor)
+                        slash++;
+                *slash = '\0';                  /* "/" is always there */
+        }
+        return acl_entries(acl);
+}
+
+static AclEntries own_acl(const Grant *g) {
+        if (!g->acl)
+                return nearest_acl(member_get_tree(g->server->member), g->parent);
+        return (AclEntries) { (const AclEntry *) (const void *) g->acl->data, g->acl->len };
+}
+
+static void on_parent(Call *call, const Result *result) {
+        Call *making = call->main;
+        Grant *g = making->plan;
+
+        if (g && result->status != CONVENE_OK && result->status != CONVENE_NODE_EXISTS && g->parents_made == CONVENE_OK)
+                g->parents_made = result->status;
+}
+
+/* Ahead of the znode, so that the member's order makes them in turn.  Those that all locks share stay, for an administrator may
+ * have set their ACL; the others vanish with their last child. */
+static void make_parents(Grant *g, Call *making) {
+        Server *s = g->server;
+        const Tree *tree = member_get_tree(s->member);
+        g_autofree char *path = g_strdup(g->parent);
+
+        for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+                if (slash)
+                        *slash = '\0';
+                if (!tree_lookup(tree, path, NULL, NULL)) {
+                        bool stays = g_str_equal(path, GRANT_ROOT) || g_str_equal(path, GRANT_LOCKS) ||
+                                     g_str_equal(path, GRANT_ELECTIONS);
+                        Request r = {
+                                .op = REQUEST_CREATE,
+                                .path = path,
+                                .session = g->owned->id,
+                                .acl = stays ? nearest_acl(tree, path) : own_acl(g),
+                                .data = (const uint8_t *) "",
+                                .mode = stays ? CREATE_PERSISTENT : CREATE_CONTAINER,
+                        };
+                        Call *call = call_new_detached(s, NULL, NULL, &r, on_parent);
+
+                        call->main = making;
+                        call_start_detached(call, &r);
+                }
+                if (!slash)
+                        return;
+                *slash = '/';
+        }
+}
+
+static void on_made(Call *call, const Result *result) {
+        Grant *g = g_steal_pointer(&call->plan);
+
+        if (!g)
+                return;
+        g->making = NULL;
+        g->made = result->status;
+        if (result->status == CONVENE_OK) {
+                g->name = g_strdup(strrchr(result->path, '/') + 1);
+                g->token = result->stat.czxid;
+        }
+        deferred_schedule(&g->server->later, &g->work);
+}
+
+static void grant_make(Grant *g) {
+        Server *s = g->server;
+        char prefix[CONTENDER_PREFIX_BYTES];
+        g_autofree char *path = NULL;
+        size_t size;
+        Request r = {
+                .op = REQUEST_CREATE,
+                .session = g->owned->id,
+                .mode = CREATE_EPHEMERAL_SEQUENTIAL,
+        };
+        Call *making;
+
+        contender_prefix(g->role, g->id, prefix);
+        r.path = path = g_strdup_printf("%s/%s", g->parent, prefix);
+        r.data = g_bytes_get_data(g->data, &size) ?: (const void *) "";
+        r.data_size = (uint32_t) size;
+
+        g->state = GRANT_CREATING;
+        g->parents_made = CONVENE_OK;
+        g->tries++;
+        g->making = making = call_new_detached(s, NULL, NULL, &r, on_made);
+        making->plan = g;
+        make_parents(g, making);
+        r.acl = own_acl(g);
+        call_start_detached(making, &r);
+}
+
+static void grant_after_make(Grant *g) {
+        if (g->made == CONVENE_OK) {
+                g->state = GRANT_WAITING;
+                place_join(g);
+        } else if (g->made == CONVENE_NO_NODE && g->parents_made == CONVENE_OK && g->tries < TRIES_MAX)
+                grant_make(g);                  /* an empty container was removed in between */
+        else
+                grant_refuse(g, g->made == CONVENE_NO_NODE && g->parents_made != CONVENE_OK ? g->parents_made : g->made, g->parent);
+}
+
+static void grant_on_work(void *userdata) {
+        Grant *g = userdata;
+
+        if (!g->owned) {
+                grant_refuse(g, CONVENE_SESSION_EXPIRED, g->parent);
+                grant_free(g);
+        } else if (g->state == GRANT_CREATING && !g->making)
+                grant_after_make(g);
+        else if (g->state == GRANT_WAITING && g->place) {
+                g_autoptr(Lineup) l = place_read(g->server, g->parent);
+                unsigned place;
+                bool there = lineup_find(l, g->name, &place);
+
+                grant_on_look(g, there, there && lineup_holds(l, place, g->slots, NULL));
+        }
+}
+
+/*
+ * Beginning
+ */
+
+static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
+        Grant *g = userdata;
+        OwnedSession *o = status == CONVENE_OK ? owners_find(g->server, session) : NULL;
+
+        if (!o) {
+                if (status == CONVENE_LIMIT_EXCEEDED && g->call && g->call->account) {
+                        g_autofree char *text = account_limit_text(g->call->account, ACCOUNT_SESSIONS);
+
+                        if (g->call->caller)
+                                reply_refusal(g->call->caller->channel, g->call->message, status, "%s", text);
+                } else if (g->call && g->call->caller)
+                        reply_error(g->call->caller->channel, g->call->message, status != CONVENE_OK ? status : CONVENE_SESSION_EXPIRED,
+                                    NULL);
+                grant_free(g);
+                return;
+        }
+
+        o->grant = g;
+        g->owned = o;
+        owners_give(o, NULL);                   /* it lives with the descriptor and is nobody's to use */
+        if (g->state == GRANT_LEAVING)
+                owners_hang_up(o);
+        else
+                grant_make(g);
+}
+
+static void copy_acl(Grant *g, AclEntries acl) {
+        g->acl = g_array_new(FALSE, FALSE, sizeof(AclEntry));
+        g->acl_strings = g_ptr_array_new_with_free_func(g_free);
+        for (uint32_t i = 0; i < acl.count; i++) {
+                char *scheme = g_strdup(acl.items[i].who.scheme), *id = g_strdup(acl.items[i].who.id);
+                AclEntry e = { acl.items[i].permissions, { scheme, id } };
+
+                g_ptr_array_add(g->acl_strings, scheme);
+                g_ptr_array_add(g->acl_strings, id);
+                g_array_append_val(g->acl, e);
+        }
+}
+
+static void on_never(Call *call, const Result *result) {
+        g_assert_not_reached();                 /* it waits, and is not submitted */
+}
+
+/* The call that waits is charged to its caller as any other without an answer, data included. */
+static Call *make_waiting_call(Caller *c, sd_bus_message *m, const GrantRequest *r, const char *path) {
+        Request shape = {
+                .op = REQUEST_CREATE,
+                .path = path,
+                .caller = c->identities,
+                .data = r->data,
+                .data_size = (uint32_t) r->data_size,
+                .acl = r->has_acl ? r->acl : nearest_acl(member_get_tree(c->server->member), r->parent),
+                .mode = CREATE_PERSISTENT_SEQUENTIAL,
+        };
+
+        return call_new_detached(c->server, c, m, &shape, on_never);
+}
+
+static void open_session(Grant *g, Caller *c, uint32_t timeout_msec) {
+        OpenPlan *plan = open_plan_new(g->server, OWNER_DESCRIPTOR, timeout_msec);
+
+        g_strlcpy(plan->label, contender_role_to_string(g->role), sizeof(plan->label));
+        if (g->role == CONTENDER_LEASE)
+                g_snprintf(plan->label, sizeof(plan->label), "%s-%" PRIu32, contender_role_to_string(g->role), g->slots);
+        plan->opened = on_opened;
+        plan->userdata = g;
+        owners_open(g->server, c, NULL, plan);
+}
+
+void grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r) {
+        Server *s = c->server;
+        uint8_t id[16];
+        char prefix[CONTENDER_PREFIX_BYTES];
+        g_autofree char *path = NULL;
+        Call *call;
+        Grant *g;
+
+        if (getrandom(id, sizeof(id), 0) != sizeof(id))
+                g_error("getrandom() gave no %zu bytes", sizeof(id));
+        contender_prefix(r->role, id, prefix);
+        path = g_strdup_printf("%s/%s", r->parent, prefix);
+        call = make_waiting_call(c, m, r, path);
+        if (!call)
+                return;                         /* has been answered */
+        call_settle(call);
+
+        g = grant_new(s, r->role, r->parent);
+        g->call = call;
+        memcpy(g->id, id, sizeof(g->id));
+        g->slots = r->slots;
+        g->data = g_bytes_new(r->data, r->data_size);
+        if (r->has_acl)
+                copy_acl(g, r->acl);
+        g->patience_usec = r->patience_usec;
+        if (r->patience_usec > 0 && r->patience_usec < UINT64_MAX / 2)
+                (void) sd_event_add_time_relative(s->event, &g->patience, CLOCK_BOOTTIME, r->patience_usec, ACCURACY_USEC,
+                                                  on_patience, g);
+        open_session(g, c, r->session_timeout_msec);
+}
+
+/*
+ * After a restart of the agent
+ */
+
+uint32_t grant_label_slots(const char *label) {
+        const char *prefix = contender_role_to_string(CONTENDER_LEASE);
+        uint64_t slots;
+
+        if (!g_str_has_prefix(label, prefix) || label[strlen(prefix)] != '-' ||
+            !g_ascii_string_to_unsigned(label + strlen(prefix) + 1, 10, 1, UINT32_MAX, &slots, NULL))
+                return 0;
+        return (uint32_t) slots;
+}
+
+static bool label_is_grant(const char *label) {
+        for (ContenderRole role = 0; role < _CONTENDER_ROLE_MAX; role++)
+                if (g_str_equal(label, contender_role_to_string(role)))
+                        return true;
+        return grant_label_slots(label) > 0;
+}
+
+/* Whoever only waited has lost the call with the agent, and the other end of the descriptor was the agent's: that hangs up. */
+void grant_recover(OwnedSession *o, const char *label) {
+        Server *s = o->server;
+        Request r = { .op = REQUEST_GET_EPHEMERALS, .path = "/", .session = o->id };
+        g_autofree char *path = NULL;
+        ContenderName parsed;
+        Result result;
+        char *slash;
+        Grant *g;
+
+        if (!label_is_grant(label))
+                return;
+        tree_read(member_tree(s->member), &r, &result);
+        if (result.status != CONVENE_OK || result.items_count != 1) {
+                owners_hang_up(o);              /* its znode was not made, or deleted */
+                return;
+        }
+        path = g_strdup(result.items[0].path);
+        slash = strrchr(path, '/');
+        if (!contender_parse(slash + 1, &parsed)) {
+                owners_hang_up(o);
+                return;
+        }
+        *slash = '\0';
+
+        g = grant_new(s, parsed.role, path);
+        g->slots = MAX(grant_label_slots(label), 1);
+        g->name = g_strdup(slash + 1);
+        g->state = GRANT_HELD;
+        g->owned = o;
+        o->grant = g;
+        place_join(g);
+        watch_promise(g, give_up_usec(g));
+}

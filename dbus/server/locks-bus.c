@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * org.convene1.Locks
+ *
+ * What is asked for; grant.c does it.
+ */
+
+#include "dbus/server/locks.h"
+
+#include <string.h>
+
+#include "agent/base/limits.h"
+#include "dbus/server/error.h"
+#include "dbus/server/server-private.h"
+
+#define OPTIONS_GRANT (OPTION_PATIENCE | OPTION_DATA | OPTION_ACL | OPTION_SESSION_TIMEOUT)
+
+char *locks_path(const char *root, const char *name) {
+        g_autofree char *path = NULL;
+
+        if (name[0] != '/' && strchr(name, '/'))
+                return NULL;
+        path = name[0] == '/' ? g_strdup(name) : g_strdup_printf("%s/%s", root, name);
+        if (g_str_equal(path, "/") || path_validate(path, false) != CONVENE_OK)
+                return NULL;
+        return g_steal_pointer(&path);
+}
+
+static int start(Caller *c, sd_bus_message *m, const char *root, const char *name, const Options *o, GrantRequest *r) {
+        g_autofree char *path = locks_path(root, name), *leases = NULL;
+
+        if (!path) {
+                reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
+                              "a name is one component of a path without a slash, or a whole path that begins with one");
+                return METHOD_DONE;
+        }
+        if (sd_bus_can_send(c->channel->bus, SD_BUS_TYPE_UNIX_FD) <= 0) {
+                reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
+                              "this connection takes no descriptors, and the answer is one");
+                return METHOD_DONE;
+        }
+        if (r->role == CONTENDER_LEASE)
+                leases = g_strdup_printf("%s/" GRANT_LEASES, path);
+        r->parent = leases ?: path;
+        r->patience_usec = o->given & OPTION_PATIENCE ? o->patience_usec : UINT64_MAX;
+        r->session_timeout_msec = o->session_timeout_msec;
+        r->data = o->data_size > 0 ? o->data : (const void *) "";
+        r->data_size = o->data_size;
+        r->has_acl = o->given & OPTION_ACL;
+        r->acl = options_acl(o);
+        grant_start(c, m, r);
+        return METHOD_DONE;
+}
+
+static int method_lock(Caller *c, sd_bus_message *m) {
+        g_auto(Options) o = OPTIONS_INIT;
+        GrantRequest r = { .role = CONTENDER_MUTEX, .slots = 1 };
+        const char *name;
+        int k;
+
+        k = sd_bus_message_read_basic(m, 's', &name);
+        if (k < 0)
+                return k;
+        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_SHARED | OPTION_SLOTS, &o);
+        if (k <= 0)
+                return k;
+        if ((o.given & OPTION_SHARED) && (o.given & OPTION_SLOTS)) {
+                reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS, "'shared' and 'slots' exclude each other");
+                return METHOD_DONE;
+        }
+        if ((o.given & OPTION_SLOTS) && o.slots == 0) {
+                reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS, "a semaphore has one slot or more");
+                return METHOD_DONE;
+        }
+        if (o.given & OPTION_SHARED)
+                r.role = o.shared ? CONTENDER_READER : CONTENDER_WRITER;
+        else if (o.given & OPTION_SLOTS) {
+                r.role = CONTENDER_LEASE;
+                r.slots = o.slots;
+        }
+        return start(c, m, GRANT_LOCKS, name, &o, &r);
+}
+
+static int method_campaign(Caller *c, sd_bus_message *m) {
+        g_auto(Options) o = OPTIONS_INIT;
+        GrantRequest r = { .role = CONTENDER_LATCH, .slots = 1 };
+        const char *name;
+        int k;
+
+        k = sd_bus_message_read_basic(m, 's', &name);
+        if (k < 0)
+                return k;
+        k = call_read_options(c, m, OPTIONS_GRANT, &o);
+        if (k <= 0)
+                return k;
+        return start(c, m, GRANT_ELECTIONS, name, &o, &r);
+}
+
+DEFINE_METHOD(method_lock)
+DEFINE_METHOD(method_campaign)
+DEFINE_METHOD(method_verify)
+DEFINE_METHOD(method_leader)
+DEFINE_METHOD(method_list_locks)
+
+const sd_bus_vtable locks_vtable[] = {
+        SD_BUS_VTABLE_START(0),
+        SD_BUS_METHOD_WITH_ARGS("Lock",
+                                SD_BUS_ARGS("s", name, "a{sv}", options),
+                                SD_BUS_RESULT("h", descriptor, "t", token, "s", path, "u", grace),
+                                bus_method_lock, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Campaign",
+                                SD_BUS_ARGS("s", name, "a{sv}", options),
+                                SD_BUS_RESULT("h", descriptor, "t", token, "s", path, "u", grace),
+                                bus_method_campaign, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Verify",
+                                SD_BUS_ARGS("s", name, "t", token),
+                                SD_BUS_RESULT("b", current),
+                                bus_method_verify, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Leader",
+                                SD_BUS_ARGS("s", name, "a{sv}", options),
+                                SD_BUS_RESULT("(ssssuutxtus)", leader, "ay", data),
+                                bus_method_leader, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListLocks",
+                                SD_BUS_ARGS("a{sv}", options),
+                                SD_BUS_RESULT("a(ssssuutxtus)", locks, "b", more),
+                                bus_method_list_locks, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_VTABLE_END,
+};

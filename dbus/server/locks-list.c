@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * org.convene1.Locks: who holds
+ *
+ * Each method is a read, for its place among its caller's answers and, for Verify, for being linearizable; when its turn has come the
+ * answer is put together from this agent's tree.
+ */
+
+#include <string.h>
+
+#include "agent/base/limits.h"
+#include "agent/host/owner.h"
+#include "dbus/server/codec.h"
+#include "dbus/server/error.h"
+#include "dbus/server/locks.h"
+#include "dbus/server/server-private.h"
+
+#define ROW_SIGNATURE "(ssssuutxtus)"
+#define ROW_BYTES 256
+
+/* One queue as it stands. */
+typedef struct Standing {
+        Server *server;
+        const char *name, *path;
+        Lineup *lineup;
+        uint32_t slots;                 /* the most that a contender's owner text names; 0: none does */
+        unsigned holders;
+} Standing;
+
+/* One contender; strings belong to the tree. */
+typedef struct Row {
+        Stat stat;
+        SessionInfo session;
+        bool has_session;
+        OwnerText owner;
+        bool has_owner;
+} Row;
+
+static bool may_read(Server *s, const char *path, Identities who) {
+        const Acl *acl = tree_get_acl(member_get_tree(s->member), path);
+
+        return acl && acl_allows(acl, PERMISSION_READ, who);
+}
+
+static bool row_read(const Standing *st, unsigned place, Row *ret) {
+        g_autofree char *path = g_strdup_printf("%s/%s", st->path, lineup_at(st->lineup, place)->name);
+        Request r = {
+                .op = REQUEST_EXISTS,
+                .path = path,
+                .caller = { st->server->identities, G_N_ELEMENTS(st->server->identities) },
+        };
+        Result result;
+
+        tree_read(member_tree(st->server->member), &r, &result);
+        if (result.status != CONVENE_OK)
+                return false;
+        *ret = (Row) { .stat = result.stat };
+        ret->has_session = tree_get_session(member_get_tree(st->server->member), ret->stat.ephemeral_owner, &ret->session);
+        ret->has_owner = ret->has_session &&
+                         owner_text_parse((OwnerTextKind) ret->session.owner_kind, ret->session.owner, &ret->owner);
+        return true;
+}
+
+static uint32_t row_slots(const Row *row) {
+        return row->has_owner && row->owner.kind == OWNER_TEXT_DESCRIPTOR ? grant_label_slots(row->owner.name) : 0;
+}
+
+/* A contender that came another way does not say how many slots it goes by: those of the others, or else no limit. */
+static bool standing_holds(const Standing *st, unsigned place) {
+        uint32_t slots = 1;
+        Row row;
+
+        if (lineup_at(st->lineup, place)->parsed.role == CONTENDER_LEASE)
+                slots = row_read(st, place, &row) && row_slots(&row) > 0 ? row_slots(&row) : st->slots > 0 ? st->slots : UINT32_MAX;
+        return lineup_holds(st->lineup, place, slots, NULL);
+}
+
+static void standing_init(Standing *st, Server *s, const char *name, const char *path) {
+        *st = (Standing) { .server = s, .name = name, .path = path, .lineup = place_read(s, path) };
+        for (unsigned i = 0; i < lineup_length(st->lineup); i++) {
+                Row row;
+
+                if (lineup_at(st->lineup, i)->parsed.role == CONTENDER_LEASE && row_read(st, i, &row))
+                        st->slots = MAX(st->slots, row_slots(&row));
+        }
+        for (unsigned i = 0; i < lineup_length(st->lineup); i++)
+                st->holders += standing_holds(st, i);
+}
+
+static const char *host_of(Server *s, uint32_t sid) {
+        MemberStatus status;
+
+        member_get_status(s->member, &status);
+        for (unsigned i = 0; status.config && i < status.config->members_count; i++)
+                if (status.config->members[i].sid == sid)
+                        return status.config->members[i].name;
+        return "";
+}
+
+static int append_row(sd_bus_message *m, const Standing *st, unsigned place) {
+        const LineupEntry *e = lineup_at(st->lineup, place);
+        g_autofree char *path = g_strdup_printf("%s/%s", st->path, e->name);
+        const char *unit = "", *kind;
+        Row row;
+
+        if (!row_read(st, place, &row))
+                return 0;
+        kind = contender_role_to_string(e->parsed.role);
+        if (row.has_owner)
+                unit = row.owner.kind == OWNER_TEXT_UNIT ? row.owner.name : row.owner.unit;
+        return sd_bus_message_append(m, ROW_SIGNATURE, st->name, kind, row.has_session ? host_of(st->server, row.session.member) : "",
+                                     unit, row.has_owner ? (uint32_t) row.owner.uid : UINT32_MAX,
+                                     row.has_owner ? (uint32_t) row.owner.pid : 0, row.stat.ephemeral_owner, row.stat.ctime_msec,
+                                     row.stat.czxid, (uint32_t) (lineup_length(st->lineup) - st->holders), path);
+}
+
+/* Every method answers behind the answers before it.  Takes the plan. */
+static int submit_read(Caller *c, sd_bus_message *m, void *plan, const Options *o, CallDone done) {
+        Request r = { .op = REQUEST_EXISTS, .path = "/", .caller = c->identities };
+        Call *call = call_new(c, m, &r, NULL, done);
+
+        if (!call) {
+                g_free(plan);
+                return METHOD_DONE;
+        }
+        call->plan = plan;
+        call->plan_free = g_free;
+        call_start(call, &r, o->linearizable ? MEMBER_LINEARIZABLE : 0);
+        return METHOD_DONE;
+}
+
+static void finish(Call *call, sd_bus_message *reply, int error, uint64_t bytes) {
+        if (error >= 0) {
+                call_return(call, reply, bytes);
+                return;
+        }
+        sd_bus_message_unref(reply);
+        call_fail(call, CONVENE_TOO_LARGE);
+}
+
+/*
+ * ListLocks
+ */
+
+typedef struct Listing {
+        Call *call;
+        sd_bus_message *reply;
+        unsigned rows;
+        bool more;
+        int error;
+} Listing;
+
+static void list_queue(Listing *l, const char *name, const char *path) {
+        Standing st;
+
+        if (l->error < 0 || l->more || !may_read(l->call->server, path, l->call->caller->identities))
+                return;
+        standing_init(&st, l->call->server, name, path);
+        if (l->rows + st.holders > LIMIT_PAGE_ENTRIES)
+                l->more = true;
+        for (unsigned i = 0; i < lineup_length(st.lineup) && l->error >= 0 && !l->more; i++)
+                if (standing_holds(&st, i)) {
+                        l->rows++;
+                        l->error = append_row(l->reply, &st, i);
+                }
+        lineup_free(st.lineup);
+}
+
+static void list_root(Listing *l, const char *root) {
+        Server *s = l->call->server;
+        g_autoptr(GPtrArray) names = NULL;
+
+        if (!may_read(s, root, l->call->caller->identities))
+                return;
+        names = place_children(s, root);
+        for (guint i = 0; i < names->len; i++) {
+                const char *name = g_ptr_array_index(names, i);
+                g_autofree char *path = g_strdup_printf("%s/%s", root, name);
+                g_autofree char *leases = g_strdup_printf("%s/" GRANT_LEASES, path);
+
+                list_queue(l, name, path);
+                list_queue(l, name, leases);
+        }
+}
+
+static void on_list(Call *call, const Result *result) {
+        Listing l = { .call = call };
+
+        if (result->status != CONVENE_OK) {
+                call_fail(call, result->status);
+                return;
+        }
+        l.reply = call_new_reply(call);
+        if (!l.reply)
+                return;
+        l.error = sd_bus_message_open_container(l.reply, 'a', ROW_SIGNATURE);
+        list_root(&l, GRANT_LOCKS);
+        list_root(&l, GRANT_ELECTIONS);
+        if (l.error >= 0)
+                l.error = sd_bus_message_close_container(l.reply);
+        if (l.error >= 0)
+                l.error = sd_bus_message_append(l.reply, "b", (int) l.more);
+        finish(call, l.reply, l.error, (uint64_t) l.rows * ROW_BYTES);
+}
+
+int method_list_locks(Caller *c, sd_bus_message *m) {
+        g_auto(Options) o = OPTIONS_INIT;
+        int k;
+
+        k = call_read_options(c, m, OPTION_LINEARIZABLE, &o);
+        return k <= 0 ? k : submit_read(c, m, NULL, &o, on_list);
+}
+
+/*
+ * Leader
+ */
+
+static int append_leader(sd_bus_message *m, const Standing *st, unsigned place, uint64_t *ret_bytes) {
+        g_autofree char *path = g_strdup_printf("%s/%s", st->path, lineup_at(st->lineup, place)->name);
+        Request r = {
+                .op = REQUEST_GET_DATA,
+                .path = path,
+                .caller = { st->server->identities, G_N_ELEMENTS(st->server->identities) },
+        };
+        Result result;
+        int k;
+
+        k = append_row(m, st, place);
+        if (k < 0)
+                return k;
+        tree_read(member_tree(st->server->member), &r, &result);
+        *ret_bytes = ROW_BYTES + result.data_size;
+        return bytes_append(m, result.data, result.data_size);
+}
+
+static void on_leader(Call *call, const Result *result) {
+        Server *s = call->server;
+        const char *path = call->plan;
+        sd_bus_message *reply;
+        uint64_t bytes = 0;
+        unsigned i = 0;
+        Standing st;
+
+        if (result->status != CONVENE_OK) {
+                call_fail(call, result->status);
+                return;
+        }
+        if (tree_lookup(member_get_tree(s->member), path, NULL, NULL) && !may_read(s, path, call->caller->identities)) {
+                reply_error(call->caller->channel, call->message, CONVENE_NO_AUTH, path);
+                return;
+        }
+        standing_init(&st, s, strrchr(path, '/') + 1, path);
+        while (i < lineup_length(st.lineup) && !standing_holds(&st, i))
+                i++;
+        if (i == lineup_length(st.lineup))
+                reply_error(call->caller->channel, call->message, CONVENE_NOT_HELD, path);
+        else if ((reply = call_new_reply(call))) {
+                int k = append_leader(reply, &st, i, &bytes);
+
+                finish(call, reply, k, bytes);
+        }
+        lineup_free(st.lineup);
+}
+
+static int refuse_name(Caller *c, sd_bus_message *m) {
+        reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
+                      "a name is one component of a path without a slash, or a whole path that begins with one");
+        return METHOD_DONE;
+}
+
+int method_leader(Caller *c, sd_bus_message *m) {
+        g_auto(Options) o = OPTIONS_INIT;
+        g_autofree char *path = NULL;
+        const char *name;
+        int k;
+
+        k = sd_bus_message_read_basic(m, 's', &name);
+        if (k < 0)
+                return k;
+        k = call_read_options(c, m, OPTION_LINEARIZABLE, &o);
+        if (k <= 0)
+                return k;
+        path = locks_path(GRANT_ELECTIONS, name);
+        return path ? submit_read(c, m, g_steal_pointer(&path), &o, on_leader) : refuse_name(c, m);
+}
+
+/*
+ * Verify
+ */
+
+static bool holds_token(Server *s, const char *path, Zxid token) {
+        Standing st;
+        bool found = false;
+
+        standing_init(&st, s, "", path);
+        for (unsigned i = 0; i < lineup_length(st.lineup) && !found; i++) {
+                Row row;
+
+                found = standing_holds(&st, i) && row_read(&st, i, &row) && row.stat.czxid == token;
+        }
+        lineup_free(st.lineup);
+        return found;
+}
+
+typedef struct Question {
+        Zxid token;
+        char name[];
+} Question;
+
+static void on_verified(Call *call, const Result *result) {
+        const Question *q = call->plan;
+        g_autofree char *lock = locks_path(GRANT_LOCKS, q->name), *election = locks_path(GRANT_ELECTIONS, q->name);
+        g_autofree char *leases = g_strdup_printf("%s/" GRANT_LEASES, lock);
+        const char *paths[] = { lock, leases, election };
+        sd_bus_message *reply;
+        bool current = false;
+
+        if (result->status != CONVENE_OK) {
+                call_fail(call, result->status);
+                return;
+        }
+        for (size_t i = 0; i < G_N_ELEMENTS(paths) && !current; i++)
+                current = holds_token(call->server, paths[i], q->token);
+        reply = call_new_reply(call);
+        if (reply)
+                finish(call, reply, sd_bus_message_append(reply, "b", (int) current), ROW_BYTES);
+}
+
+/* No permission is asked for: who knows the token learns no more than whether it is spent. */
+int method_verify(Caller *c, sd_bus_message *m) {
+        g_autofree char *path = NULL;
+        Options o = OPTIONS_INIT;
+        const char *name;
+        Question *q;
+        Zxid token;
+        int k;
+
+        k = sd_bus_message_read(m, "st", &name, &token);
+        if (k < 0)
+                return k;
+        path = locks_path(GRANT_LOCKS, name);
+        if (!path)
+                return refuse_name(c, m);
+        o.linearizable = true;
+        q = g_malloc(sizeof(*q) + strlen(name) + 1);
+        q->token = token;
+        strcpy(q->name, name);
+        return submit_read(c, m, q, &o, on_verified);
+}

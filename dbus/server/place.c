@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Place
+ *
+ * A znode below which somebody of this host contends.  It is watched here, in the agent's own tree, for as long as anybody does;
+ * when a child has gone all of this host's contenders there are looked at in one go.
+ */
+
+#include <string.h>
+
+#include "dbus/server/grant.h"
+#include "dbus/server/server-private.h"
+
+#define AGAIN_USEC (UINT64_C(100) * 1000)
+
+struct Place {
+        Server *server;
+        char *path;
+        uint64_t watch;
+        bool watched;
+        sd_event_source *again;         /* not serving at the moment: to be tried again */
+        GQueue grants;                  /* Grant.place_link */
+        Deferred look;
+};
+
+GPtrArray *place_children(Server *s, const char *parent) {
+        GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+        Request r = {
+                .op = REQUEST_GET_CHILDREN,
+                .path = parent,
+                .caller = { s->identities, G_N_ELEMENTS(s->identities) },
+        };
+        Result page;
+
+        do {
+                tree_read(member_tree(s->member), &r, &page);
+                if (page.status != CONVENE_OK)
+                        break;
+                for (uint32_t i = 0; i < page.items_count; i++)
+                        g_ptr_array_add(names, g_strdup(page.items[i].path));
+                r.start_after = names->len > 0 ? g_ptr_array_index(names, names->len - 1) : NULL;
+        } while (page.more);
+        return names;
+}
+
+Lineup *place_read(Server *s, const char *parent) {
+        g_autoptr(GPtrArray) names = place_children(s, parent);
+
+        return lineup_new((const char *const *) names->pdata, names->len);
+}
+
+static int place_on_again(sd_event_source *source, uint64_t usec, void *userdata) {
+        Place *p = userdata;
+
+        deferred_schedule(&p->server->later, &p->look);
+        return 0;
+}
+
+/* Before the first look, so that nothing that happens after it is missed. */
+static bool place_watch(Place *p) {
+        Server *s = p->server;
+
+        if (p->watched)
+                return true;
+        p->watched = member_watch(s->watcher, p->watch, p->path, WATCH_PERSISTENT_RECURSIVE, 0,
+                                  (Identities) { s->identities, G_N_ELEMENTS(s->identities) }, 0) == CONVENE_OK;
+        if (!p->watched) {
+                p->again = sd_event_source_disable_unref(p->again);
+                (void) sd_event_add_time_relative(s->event, &p->again, CLOCK_BOOTTIME, AGAIN_USEC, 0, place_on_again, p);
+        }
+        return p->watched;
+}
+
+static void place_on_look(void *userdata) {
+        Place *p = userdata;
+        g_autoptr(Lineup) l = NULL;
+        GList *next;
+
+        if (!place_watch(p))
+                return;
+        l = place_read(p->server, p->path);
+        for (GList *i = p->grants.head; i; i = next) {
+                Grant *g = i->data;
+                unsigned place;
+                bool there = lineup_find(l, g->name, &place);
+
+                next = i->next;
+                grant_on_look(g, there, there && lineup_holds(l, place, g->slots, NULL));
+        }
+}
+
+static void place_on_event(void *userdata, uint64_t watch, WatchEventType type, const char *path, Zxid zxid, bool spent) {
+        Server *s = userdata;
+        Place *p = g_hash_table_lookup(s->places_by_watch, &watch);
+
+        /* Whoever comes queues up behind. */
+        if (p && type == WATCH_EVENT_DELETED)
+                deferred_schedule(&s->later, &p->look);
+}
+
+static void place_on_lost(void *userdata, uint64_t watch, const char *path, Zxid zxid) {
+        place_on_event(userdata, watch, WATCH_EVENT_DELETED, path, zxid, false);
+}
+
+static void place_on_reply(void *userdata, uint64_t tag, const Result *result) {
+        g_assert_not_reached();                 /* nothing is submitted through this client */
+}
+
+static const MemberFront front = {
+        .reply = place_on_reply,
+        .event = place_on_event,
+        .lost = place_on_lost,
+};
+
+static Place *place_new(Server *s, const char *path) {
+        Place *p = g_new0(Place, 1);
+
+        p->server = s;
+        p->path = g_strdup(path);
+        p->watch = ++s->next_place_watch;
+        g_queue_init(&p->grants);
+        deferred_init(&p->look, place_on_look, p);
+        g_hash_table_insert(s->places, p->path, p);
+        g_hash_table_insert(s->places_by_watch, &p->watch, p);
+        return p;
+}
+
+static void place_free(Place *p) {
+        Server *s = p->server;
+
+        deferred_cancel(&s->later, &p->look);
+        sd_event_source_disable_unref(p->again);
+        (void) member_unwatch(s->watcher, p->watch, NULL, WATCH_PERSISTENT_RECURSIVE);
+        g_hash_table_remove(s->places_by_watch, &p->watch);
+        g_hash_table_remove(s->places, p->path);
+        g_free(p->path);
+        g_free(p);
+}
+
+void place_join(Grant *g) {
+        Server *s = g->server;
+        Place *p = g_hash_table_lookup(s->places, g->parent);
+
+        if (!p)
+                p = place_new(s, g->parent);
+        g->place = p;
+        g->place_link.data = g;
+        g_queue_push_tail_link(&p->grants, &g->place_link);
+        deferred_schedule(&s->later, &p->look);
+}
+
+void place_leave(Grant *g) {
+        Place *p = g_steal_pointer(&g->place);
+
+        if (!p)
+                return;
+        g_queue_unlink(&p->grants, &g->place_link);
+        if (p->grants.length == 0)
+                place_free(p);
+}
+
+void places_init(Server *s) {
+        s->places = g_hash_table_new(g_str_hash, g_str_equal);
+        s->places_by_watch = g_hash_table_new(g_int64_hash, g_int64_equal);
+        s->watcher = member_client_new(s->member, &front, s);
+}
+
+void places_done(Server *s) {
+        s->watcher = member_client_free(s->watcher);
+        g_clear_pointer(&s->places_by_watch, g_hash_table_unref);
+        g_clear_pointer(&s->places, g_hash_table_unref);
+}
