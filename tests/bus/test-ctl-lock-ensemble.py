@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-ctl-lock-ensemble.py - locks over three agents: a holder here, somebody who waits there, and hosts that die; see ctl_harness.py
+#
+# The tests are one story: each goes on with the ensemble that the one before has left.
+
+import importlib
+import time
+
+from ctl_harness import UNREACHABLE, bad, ctl, equal, main
+
+story = importlib.import_module("test-ctl-ensemble")
+lock = importlib.import_module("test-ctl-lock")
+wait_until = story.wait_until
+ensemble = None
+
+
+def holder(member, name, *options, **more):
+    return lock.Holder(name, *options, agent=member.words(), **more)
+
+
+def wait_queue(member, name, length):
+    """Waits until so many contend, as this member sees it."""
+    def look():
+        answer = ctl(*member.words("ls", f"/convene/locks/{name}"))
+        return answer.status == 0 and len(answer.lines) == length
+    wait_until(look, f"{length} contend for {name}")
+
+
+def shown(member, name):
+    return [one for one in member.good("lock", "list", "--linearizable", "--json").json if one["name"] == name]
+
+
+def test_three():
+    m1, m2, m3 = (ensemble[f"m{i}"] for i in (1, 2, 3))
+    m1.start()
+    for m in (m2, m3):
+        equal(m.join(m1.token()), None)
+        m1.promote(m.name)
+    ensemble.whole(3)
+
+
+def test_from_host_to_host():
+    members = ensemble.others()
+    contenders = []
+    for i in range(9):
+        contenders.append(holder(members[i % 3], "relay"))
+        wait_queue(members[0], "relay", i + 1)
+    tokens = []
+    for i, one in enumerate(contenders):
+        tokens.append(one.begun())
+        said, = shown(members[(i + 1) % 3], "relay")
+        equal((said["host"], said["token"], said["waiters"]), (members[i % 3].name, tokens[-1], len(contenders) - 1 - i))
+        equal(said["pid"], one.running.process.pid)
+        one.release()
+    equal(tokens, sorted(set(tokens)))
+
+
+def test_one_entry_per_release():
+    leader = ensemble.leader()
+    first, second = ensemble.others(leader)
+    one = holder(first, "entries")
+    one.begun()
+    other, third = holder(second, "entries"), None
+    wait_queue(leader, "entries", 2)
+    third = holder(leader, "entries")
+    wait_queue(leader, "entries", 3)
+    before = leader.status()["last_index"]
+    one.release()
+    other.begun()
+    wait_queue(leader, "entries", 2)
+    equal(leader.status()["last_index"] - before, 1)
+    other.release()
+    third.begun()
+    third.release()
+
+
+def test_election():
+    leader = ensemble.leader()
+    first, second = ensemble.others(leader)
+    one = holder(first, "chief", "--data=one", verb="elect")
+    one.begun()
+    two = holder(second, "chief", "--data=two", verb="elect")
+    wait_until(lambda: leader.good("leader", "--linearizable", "chief", "--json").json["waiters"] == 1, "the other stands, too")
+    said = leader.good("leader", "--linearizable", "chief", "--json").json
+    equal((said["host"], said["data"]), (first.name, "one"))
+    one.release()
+    two.begun()
+    equal(leader.good("leader", "--linearizable", "chief", "--json").json["host"], second.name)
+    two.release()
+
+
+def test_leader_killed():
+    """A change of leader takes no lock away, and those who wait go on waiting."""
+    leader = ensemble.leader()
+    first, second = ensemble.others(leader)
+    one = holder(first, "survivor")
+    token = one.begun()
+    other = holder(second, "survivor")
+    wait_queue(first, "survivor", 2)
+    leader.kill()
+    ensemble.leader()
+    equal([said["token"] for said in shown(second, "survivor")], [token])
+    other.has_not_begun()
+    assert one.running.process.poll() is None
+    one.release()
+    assert other.begun() > token
+    other.release()
+    leader.start()
+    ensemble.whole(3)
+
+
+def test_agent_of_holder_killed():
+    """Its descriptor hangs up with it; another host gets the lock once the session is over, and not before."""
+    leader = ensemble.leader()
+    first, second = ensemble.others(leader)
+    one = holder(first, "deadly", "--session-timeout=2s")
+    token = one.begun()
+    other = holder(second, "deadly")
+    wait_queue(leader, "deadly", 2)
+    begin = time.monotonic()
+    first.kill()
+    one.lost()
+    lost = time.monotonic()
+    assert other.begun() > token
+    given = time.monotonic()
+    assert lost - begin < 1 and given - begin > 1, (begin, lost, given)
+    other.release()
+    first.start()
+    ensemble.whole(3)
+
+
+def test_quorum_lost():
+    """The promise runs out: the lock is given up while nobody could have it yet, and is free when the ensemble is back."""
+    leader = ensemble.leader()
+    m, other = ensemble.others(leader)
+    one = holder(m, "promise", "--session-timeout=4s")
+    one.begun()
+    waiter = holder(m, "promise")
+    wait_queue(m, "promise", 2)
+    begin = time.monotonic()
+    leader.kill()
+    other.kill()
+    one.lost()
+    passed = time.monotonic() - begin
+    # at most 4 s * 0.99 less the grace of 1 s, counted from when the ensemble was last heard
+    assert 1.5 < passed < 3.3, passed
+    waiter.has_not_begun()
+    bad(UNREACHABLE, "", *m.words("lock", "list", "--linearizable", "--timeout=1s"))
+    equal(ctl(*m.words("lock", "--timeout=500ms", "promise", "--", "true")).status, lock.NOT_GRANTED)
+    leader.start()
+    other.start()
+    ensemble.whole(3)
+    waiter.begun()
+    waiter.release()
+    wait_queue(m, "promise", 0)
+
+
+def test_end():
+    for m in ensemble.others():
+        equal(m.stop(), 0)
+
+
+if __name__ == "__main__":
+    ensemble = story.Ensemble()
+    try:
+        main(globals())
+    except SystemExit as end:
+        if end.code:
+            for member in ensemble.members.values():
+                for line in member.last_words().splitlines():
+                    print(f"# {member.name}: {line}", flush=True)
+        raise
+    finally:
+        ensemble.end()

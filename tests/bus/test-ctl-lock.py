@@ -1,0 +1,470 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-ctl-lock.py - locks, semaphores and elections through convenectl: order, loss, and every way in which a holder ends; see
+# ctl_harness.py
+
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+from ctl_harness import (ACCESS, CONVENED, NOBODY, NO_NODE, PATIENCE, SESSION, UNREACHABLE, USAGE, Agent, Running, Skip, bad, ctl, equal,
+                         good, here, main, running)
+
+NOT_GRANTED = 11
+WAITERS = 50
+
+
+def wait_until(condition, what):
+    end = time.monotonic() + PATIENCE
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not in {PATIENCE} s: {what}"
+        time.sleep(0.01)
+
+
+def queue(path):
+    """The contenders in order of their numbers."""
+    answer = ctl("ls", path if path.startswith("/") else f"/convene/locks/{path}")
+    names = [name for name in answer.lines if name[-10:].isdigit()] if answer.status == 0 else []
+    return sorted(names, key=lambda name: int(name[-10:]))
+
+
+def wait_queue(path, length):
+    return wait_until(lambda: len(queue(path)) == length and (queue(path) or True), f"{length} contend for {path}")
+
+
+class Holder:
+    """A command that holds until told to end; says its token when it has begun."""
+
+    def __init__(self, name, *options, verb="lock", agent=()):
+        self.running = running(*agent, verb, *options, name, "--", "sh", "-c", 'echo "$CONVENE_TOKEN" "$$"; read line',
+                               stdin=subprocess.PIPE)
+
+    def begun(self):
+        token, pid = self.running.line().split()
+        self.pid = int(pid)
+        return int(token)
+
+    def has_not_begun(self):
+        """Says nothing although everything it could have waited for has come to pass."""
+        equal(self.running.rest["stdout"], b"")
+        os.set_blocking(self.running.process.stdout.fileno(), False)
+        said = self.running.process.stdout.read()
+        os.set_blocking(self.running.process.stdout.fileno(), True)
+        assert not said, said
+
+    def release(self):
+        self.running.process.stdin.close()
+        equal(self.running.end(), 1)                    # of "read" at the end of the input
+        self.running.close()
+
+    def lost(self):
+        status = self.running.end()
+        said = self.running.complaint().decode()
+        self.running.process.stdin.close()
+        self.running.close()
+        equal(status, SESSION)
+        assert "is lost" in said, said
+
+    def kill(self):
+        self.running.kill(signal.SIGKILL)
+        self.running.end()
+        self.running.process.stdin.close()
+        self.running.close()
+
+
+def last_index():
+    return good("status", "--json").json["last_index"]
+
+
+def holders(name):
+    return [one for one in good("lock", "list", "--json").json if one["name"] == name]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+def test_command():
+    answer = ctl("lock", "--session-timeout=5s", "simple", "--", "sh", "-c", 'echo "$CONVENE_TOKEN $CONVENE_PATH"; exit 7')
+    equal(answer.status, 7)
+    token, path = answer.text.split()
+    assert int(token) > 0 and path.startswith("/convene/locks/simple/_c_") and "-lock-00000" in path, answer
+    equal(queue("simple"), [])                          # gone when convenectl is
+    equal(ctl("lock", "simple", "--", "sh", "-c", "kill -9 $$").status, 128 + 9)
+    equal(ctl("lock", "simple", "--", "/nonexistent").status, 127)
+    equal(ctl("lock", "/elsewhere/by path", "--", "true").status, 0)
+    good("stat", "/elsewhere/by path")
+
+
+def test_mistakes():
+    bad(USAGE, "which command?", "lock", "x")
+    bad(USAGE, "exclude each other", "lock", "--shared", "--slots=2", "x", "--", "true")
+    for name in ("a/b", "", ".", "/", "/a/../b", "/a/"):
+        bad(USAGE, "BadArguments", "lock", name, "--", "true")
+    bad(USAGE, "convenectl --help", "lock", "--", "true")
+    bad(USAGE, "convenectl --help", "lock", "--slots=0", "x", "--", "true")
+    bad(NO_NODE, "NotHeld", "leader", "nobody")
+    equal([one for one in holders("x")], [])
+
+
+def test_order_of_many():
+    first = Holder("order")
+    tokens = [first.begun()]
+    waiters = []
+    for i in range(WAITERS):
+        waiters.append(running("lock", "order", "--", "sh", "-c", f'echo {i} "$CONVENE_TOKEN" >> {here.work}/order'))
+        wait_queue("order", i + 2)
+    shown, = holders("order")
+    equal((shown["kind"], shown["waiters"], shown["token"]), ("mutex", WAITERS, tokens[0]))
+    equal(shown["pid"], first.running.process.pid)
+    first.release()
+    for one in waiters:
+        equal(one.end(), 0)
+        one.close()
+    said = [line.split() for line in (here.work / "order").read_text().splitlines()]
+    equal([int(number) for number, _ in said], list(range(WAITERS)))
+    tokens += [int(token) for _, token in said]
+    equal(tokens, sorted(set(tokens)))
+    equal(queue("order"), [])
+
+
+def in_order(name, *contenders):
+    """As they came: by the processes that their sessions name."""
+    wait_queue(name, len(contenders))
+    by_pid = {one.running.process.pid: one for one in contenders}
+    order = []
+    for contender in queue(name):
+        owner = good("stat", f"/convene/locks/{name}/{contender}", "--json").json[0]["stat"]["ephemeral_owner"]
+        words = good("sessions", "show", owner, "--json").json[0]["owner"].split()
+        equal(words[0], "mutex")
+        order.append(by_pid[int(words[words.index("pid") + 1])])
+    return order
+
+
+def test_one_entry_per_release():
+    first, second, third = Holder("entries"), Holder("entries"), Holder("entries")
+    first, second, third = in_order("entries", first, second, third)
+    first.begun()
+    before = last_index()
+    first.release()
+    second.begun()
+    equal(last_index() - before, 1)
+    third.has_not_begun()
+    second.release()
+    third.begun()
+    equal(last_index() - before, 2)
+    third.release()
+
+
+def test_timeout_and_try():
+    first = Holder("patience")
+    first.begun()
+    bad(NOT_GRANTED, "TimedOut", "lock", "--try", "patience", "--", "true")
+    begin = time.monotonic()
+    bad(NOT_GRANTED, "TimedOut", "lock", "--timeout=300ms", "patience", "--", "true")
+    assert 0.3 <= time.monotonic() - begin < PATIENCE
+    wait_queue("patience", 1)
+    first.release()
+    equal(ctl("lock", "--try", "patience", "--", "true").status, 0)
+
+
+def test_waiter_killed():
+    first, second = Holder("killed"), Holder("killed")
+    first, second = in_order("killed", first, second)
+    first.begun()
+    third = Holder("killed")
+    wait_queue("killed", 3)
+    second.kill()
+    wait_queue("killed", 2)
+    third.has_not_begun()
+    first.release()
+    third.begun()
+    third.release()
+
+
+def test_holder_killed():
+    """Its command is told to end, and the lock is held until it has."""
+    first = running("lock", "orphan", "--", "sh", "-c", 'trap "" TERM; echo $$; read line', stdin=subprocess.PIPE)
+    pid = int(first.line())
+    second = Holder("orphan")
+    wait_queue("orphan", 2)
+    first.kill(signal.SIGKILL)
+    first.end()
+    equal(len(queue("orphan")), 2)
+    second.has_not_begun()
+    assert alive(pid)
+    first.process.stdin.close()
+    second.begun()
+    second.release()
+    first.close()
+
+    third = Holder("orphan")
+    third.begun()
+    third.kill()
+    wait_until(lambda: not alive(third.pid), "the command gets SIGTERM")
+    wait_queue("orphan", 0)
+
+
+def test_session_closed():
+    first = Holder("closed")
+    first.begun()
+    second = Holder("closed")
+    wait_queue("closed", 2)
+    good("sessions", "close", holders("closed")[0]["session"])
+    first.lost()
+    second.begun()
+    second.release()
+
+
+def test_znode_deleted():
+    first = Holder("deleted")
+    first.begun()
+    second = Holder("deleted")
+    wait_queue("deleted", 2)
+    third = Holder("deleted")
+    names = wait_queue("deleted", 3)
+    good("delete", f"/convene/locks/deleted/{names[2]}")                        # of one who waits
+    equal(third.running.end(), NO_NODE)
+    assert "NotHeld" in third.running.complaint().decode()
+    good("delete", f"/convene/locks/deleted/{names[0]}")
+    first.lost()
+    second.begun()
+    second.release()
+    wait_queue("deleted", 0)
+
+
+def test_loss_kills():
+    """SIGTERM first, then SIGKILL, before another could have it."""
+    stubborn = running("lock", "--session-timeout=4s", "stubborn", "--", "sh", "-c",
+                       'trap "echo told" TERM; echo begun; while :; do read line; done', stdin=subprocess.PIPE)
+    equal(stubborn.line(), "begun")
+    begin = time.monotonic()
+    good("sessions", "close", holders("stubborn")[0]["session"])
+    equal(stubborn.end(), SESSION)
+    passed = time.monotonic() - begin
+    assert 0.4 < passed < 1.0, passed           # half of the grace, which is a quarter of 4 s
+    stubborn.close()
+
+
+def test_signals_are_passed_on():
+    one = running("lock", "signals", "--", "sh", "-c", 'trap "exit 5" TERM; echo begun; while :; do read line; done', stdin=subprocess.PIPE)
+    equal(one.line(), "begun")
+    one.kill(signal.SIGTERM)
+    equal(one.end(), 5)
+    one.close()
+    wait_queue("signals", 0)
+
+
+def test_shared():
+    readers = [Holder("rw", "--shared"), Holder("rw", "--shared")]
+    for one in readers:
+        one.begun()
+    writer = Holder("rw")
+    wait_queue("rw", 3)
+    late = Holder("rw", "--shared")             # writers are not starved
+    wait_queue("rw", 4)
+    equal(sorted((one["kind"], one["waiters"]) for one in holders("rw")), [("reader", 2)] * 2)
+    readers[0].release()
+    wait_queue("rw", 3)
+    writer.has_not_begun()
+    readers[1].release()
+    writer.begun()
+    late.has_not_begun()
+    bad(NOT_GRANTED, "TimedOut", "lock", "--shared", "--try", "rw", "--", "true")
+    writer.release()
+    late.begun()
+    equal(ctl("lock", "--shared", "--try", "rw", "--", "true").status, 0)
+    late.release()
+
+
+def test_semaphore():
+    three = [Holder("slots", "--slots=3") for _ in range(3)]
+    for one in three:
+        one.begun()
+    fourth = Holder("slots", "--slots=3")
+    wait_queue("slots/leases", 4)
+    equal([(one["kind"], one["waiters"]) for one in holders("slots")], [("semaphore", 1)] * 3)
+    bad(NOT_GRANTED, "TimedOut", "lock", "--try", "--slots=3", "slots", "--", "true")
+    three[1].release()
+    fourth.begun()
+    for one in (three[0], three[2], fourth):
+        one.release()
+
+
+def test_election():
+    first = Holder("chief", "--data=first of all", verb="elect")
+    token = first.begun()
+    said = good("leader", "chief", "--json").json
+    equal((said["kind"], said["token"], said["data"], said["waiters"]), ("election", token, "first of all", 0))
+    assert "-latch-" in said["path"] and said["path"].startswith("/convene/elections/chief/"), said
+    second = Holder("chief", "--data=second", verb="elect")
+    wait_queue("/convene/elections/chief", 2)
+    first.release()
+    assert second.begun() > token
+    text = good("leader", "--linearizable", "chief").text
+    assert "Data: second" in text and f"Leader: {good('status', '--json').json['name']}" in text, text
+    equal([(one["kind"], one["name"]) for one in holders("chief")], [("election", "chief")])
+    second.release()
+    bad(NO_NODE, "NotHeld", "leader", "chief")
+
+
+def test_other_clients():
+    """Curator's and kazoo's names in the same queue."""
+    good("create", "--container", "/curator")
+    for prefix in ("lock-", "4f0ab51e9e6c4a8ab3bd__lock__", "_c_dbbf43f5-__WRIT__"):
+        other = running("create", "--ephemeral", "--sequential", f"/curator/{prefix}", "--", "sh", "-c", "echo begun; read line",
+                        stdin=subprocess.PIPE)
+        while other.line() != "begun":
+            pass
+        bad(NOT_GRANTED, "TimedOut", "lock", "--try", "/curator", "--", "true")
+        bad(NOT_GRANTED, "TimedOut", "lock", "--try", "--shared", "/curator", "--", "true")
+        mine = Holder("/curator")
+        wait_queue("/curator", 2)
+        mine.has_not_begun()
+        other.process.stdin.close()
+        other.end()
+        other.close()
+        mine.begun()
+        mine.release()
+    reader = running("create", "--ephemeral", "--sequential", "/curator/x__rlock__", "--", "sh", "-c", "echo begun; read line",
+                     stdin=subprocess.PIPE)
+    while reader.line() != "begun":
+        pass
+    equal(ctl("lock", "--try", "--shared", "/curator", "--", "true").status, 0)
+    bad(NOT_GRANTED, "TimedOut", "lock", "--try", "/curator", "--", "true")
+    reader.process.stdin.close()
+    reader.end()
+    reader.close()
+
+
+def test_who_may():
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    bad(ACCESS, "NoAuth", "lock", "theirs", "--", "true", user=NOBODY)
+    good("create", "--container", "--acl=world:anyone:cr", "/convene/locks/theirs")
+    equal(ctl("lock", "theirs", "--", "true", user=NOBODY).status, 0)
+    # who may not read does not see
+    secret = Holder("secret", "--acl=unix:0@*:all")
+    secret.begun()
+    equal(len(holders("secret")), 1)
+    equal([one for one in ctl("lock", "list", "--json", user=NOBODY).json if one["name"] == "secret"], [])
+    bad(ACCESS, "NoAuth", "lock", "secret", "--", "true", user=NOBODY)
+    secret.release()
+
+
+class Keeper(Agent):
+    """An agent under a service manager that keeps its descriptors, as far as that matters here."""
+
+    def __init__(self, directory):
+        super().__init__(directory)
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(directory / "notify"))
+        self.notify.setblocking(False)
+        self.kept = {}
+        self.lock = threading.Lock()
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        while select.select([self.notify], [], []):
+            self.take()
+
+    def take(self):
+        """All that the agent has told by now."""
+        while True:
+            with self.lock:
+                try:
+                    message, fds, _, _ = socket.recv_fds(self.notify, 65536, 16)
+                except BlockingIOError:
+                    return
+                lines = message.decode().splitlines()
+                name = next((line[len("FDNAME="):] for line in lines if line.startswith("FDNAME=")), None)
+                if "FDSTORE=1" in lines:
+                    self.kept[name], = fds
+                elif "FDSTOREREMOVE=1" in lines and name in self.kept:
+                    os.close(self.kept.pop(name))
+
+    def start(self):
+        # the numbers handed over must not be among those that are handed on
+        high = {name: os.dup(fd) for name, fd in self.kept.items()}
+        assert all(fd > 3 + len(high) for fd in high.values()), high
+        script = "export LISTEN_PID=$$; exec \"$@\" " + " ".join(f"{3 + i}<&{fd} {fd}<&-" for i, fd in enumerate(high.values()))
+        self.running = Running(["bash", "-c", script, "bash", CONVENED, "--data", str(self.directory / "data"), "--socket",
+                                str(self.socket), "--print-ready", *self.more], stderr=self.journal, pass_fds=tuple(high.values()),
+                               env={**here.environment, "NOTIFY_SOCKET": str(self.directory / "notify"),
+                                    "LISTEN_FDS": str(len(high)), "LISTEN_FDNAMES": ":".join(high)})
+        for fd in high.values():
+            os.close(fd)
+        assert self.running.line().startswith("ready"), self.last_words()
+
+
+def restart(agent, number, has_store):
+    """A lock, a slot and somebody who waits, over a restart of the agent."""
+    where = (f"--address=unix:path={agent.socket}",)
+
+    def ask(*words):
+        return good(*where, *words)
+
+    lock, slot = Holder("held", agent=where), Holder("slots", "--slots=2", agent=where)
+    token = lock.begun()
+    slot.begun()
+    waiter = Holder("held", agent=where)
+    wait_until(lambda: len(ask("ls", "/convene/locks/held").lines) == 2, "two contend")
+    agent.stop(number)
+    if has_store:
+        agent.take()
+    equal(waiter.running.end(), UNREACHABLE)
+    waiter.running.process.stdin.close()
+    waiter.running.close()
+    if not has_store:
+        lock.lost()
+        slot.lost()
+    agent.start()
+    if has_store:
+        shown = {one["kind"]: one for one in ask("lock", "list", "--json").json}
+        equal((shown["mutex"]["token"], sorted(shown)), (token, ["mutex", "semaphore"]))
+        equal(ctl(*where, "lock", "--try", "held", "--", "true").status, NOT_GRANTED)
+        # still what it was: it is seen when it is released, and when it is lost
+        lock.release()
+        equal(ctl(*where, "lock", "held", "--timeout=10s", "--", "true").status, 0)
+        ask("sessions", "close", shown["semaphore"]["session"])
+        slot.lost()
+    wait_until(lambda: ask("lock", "list", "--json").json == [], "nothing is held")
+    wait_until(lambda: ask("ls", "/convene/locks/held").lines == [], "nobody waits")
+
+
+def with_agent(kind, *more):
+    with tempfile.TemporaryDirectory(prefix="lock-", dir=here.work) as directory:
+        agent = kind(pathlib.Path(directory))
+        agent.start()
+        try:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                restart(agent, number, *more)
+        finally:
+            agent.stop()
+            agent.journal.close()
+
+
+def test_agent_restarted_with_fd_store():
+    with_agent(Keeper, True)
+
+
+def test_agent_restarted_without_fd_store():
+    with_agent(Agent, False)
+
+
+if __name__ == "__main__":
+    main(globals())
