@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * org.convene1.Locks: what a program gets that calls it itself
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/bus/harness.h"
+
+#define LOCKS "org.convene1.Locks"
+#define TIMED_OUT "org.convene1.Error.TimedOut"
+#define NOT_HELD "org.convene1.Error.NotHeld"
+#define HANG_UP_MSEC 30000
+
+typedef struct Held {
+        int fd;
+        uint64_t token;
+        char *path;
+        uint32_t grace;
+} Held;
+
+static Held take(sd_bus_message *m) {
+        const char *path;
+        Held h;
+        int fd;
+
+        g_assert_cmpint(sd_bus_message_read(m, "htsu", &fd, &h.token, &path, &h.grace), >, 0);
+        h.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        g_assert_cmpint(h.fd, >=, 0);
+        h.path = g_strdup(path);
+        sd_bus_message_unref(m);
+        return h;
+}
+
+static Held lock(sd_bus *bus, const char *name) {
+        return take(call(bus, LOCKS, "Lock", "sa{sv}", name, 0));
+}
+
+static void held_done(Held *h) {
+        if (h->fd >= 0)
+                close(h->fd);
+        g_free(h->path);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Held, held_done)
+
+static bool is_current(sd_bus *bus, const char *name, uint64_t token) {
+        g_autoptr(sd_bus_message) m = call(bus, LOCKS, "Verify", "st", name, token);
+        int current;
+
+        g_assert_cmpint(sd_bus_message_read(m, "b", &current), >, 0);
+        return current;
+}
+
+static void wait_hang_up(int fd) {
+        struct pollfd p = { .fd = fd };
+
+        g_assert_cmpint(poll(&p, 1, HANG_UP_MSEC), ==, 1);
+        g_assert_cmpint(p.revents & POLLHUP, ==, POLLHUP);
+}
+
+/* The last copy is what counts, not the connection. */
+static void test_descriptor(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), other = peer_new(shared);
+        g_auto(Held) first = lock(bus, "fd");
+        g_auto(Held) second = { .fd = -1 };
+        int copy = dup(first.fd);
+
+        g_assert_true(is_current(other, "fd", first.token));
+        g_assert_false(is_current(other, "fd", first.token - 1));
+        g_assert_false(is_current(other, "another", first.token));
+        g_assert_cmpuint(first.grace, ==, 2500);        /* a quarter of the usual timeout */
+
+        g_clear_pointer(&bus, peer_free);
+        close(g_steal_fd(&first.fd));
+        sd_bus_message_unref(call(other, TREE, "Sync", "a{sv}", 0));
+        g_assert_true(is_current(other, "fd", first.token));
+        g_free(call_fails(other, TIMED_OUT, LOCKS, "Lock", "sa{sv}", "fd", 1, "timeout", "t", UINT64_C(0)));
+
+        close(copy);
+        second = lock(other, "fd");
+        g_assert_cmpuint(second.token, >, first.token);
+        g_assert_true(is_current(other, "fd", second.token));
+        g_assert_false(is_current(other, "fd", first.token));
+}
+
+static void test_hang_up(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        g_auto(Held) h = lock(bus, "hangup");
+        char c;
+
+        sd_bus_message_unref(call(bus, TREE, "Delete", "sia{sv}", h.path, -1, 0));
+        wait_hang_up(h.fd);
+        g_assert_cmpint(read(h.fd, &c, 1), ==, 0);
+        g_assert_cmpint(send(h.fd, "x", 1, MSG_NOSIGNAL), <, 0);
+        g_assert_false(is_current(bus, "hangup", h.token));
+}
+
+/* A caller goes on calling while it waits, and one that leaves is out of the queue. */
+static void test_waiting(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), waiting = peer_new(shared);
+        g_autoptr(Record) r = record_new(waiting);
+        g_autoptr(sd_bus_message) m = NULL;
+        g_auto(Held) h = lock(bus, "waiting");
+        const char *name;
+        unsigned n = 0;
+
+        call_later(waiting, r, "lock", LOCKS, "Lock", "sa{sv}", "waiting", 0);
+        call_later(waiting, r, "sync", TREE, "Sync", "a{sv}", 0);
+        record_wait(waiting, r, 1);
+        g_assert_cmpstr(record_line(r, 0), ==, "reply sync");
+        g_clear_pointer(&r, record_free);
+        g_clear_pointer(&waiting, peer_free);
+
+        do {
+                g_clear_pointer(&m, sd_bus_message_unref);
+                m = call(bus, TREE, "GetChildren", "sa{sv}", "/convene/locks/waiting", 0);
+                g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "s"), >, 0);
+                for (n = 0; sd_bus_message_read_basic(m, 's', &name) > 0; n++)
+                        ;
+        } while (n > 1);
+        g_assert_cmpuint(n, ==, 1);
+        g_assert_true(is_current(bus, "waiting", h.token));
+}
+
+/* One who has given up on the call, and says so to nobody: the lock is not lost with the answer. */
+static void test_answer_that_nobody_takes(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), impatient = peer_new(shared), other = peer_new(shared);
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        g_autoptr(sd_bus_message) m = NULL;
+        g_auto(Held) first = lock(bus, "impatient");
+        g_auto(Held) second = { .fd = -1 };
+        g_autoptr(Record) r = record_new(other);
+
+        g_assert_cmpint(sd_bus_message_new_method_call(impatient, &m, "org.convene1", "/org/convene1", LOCKS, "Lock"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "sa{sv}", "impatient", 0), >=, 0);
+        g_assert_cmpint(sd_bus_call(impatient, m, 50000, &error, NULL), ==, -ETIMEDOUT);
+
+        sd_bus_error_free(&error);
+
+        close(g_steal_fd(&first.fd));
+        /* Its library reads the answer and throws it away; until then the lock is with the message. */
+        call_later(other, r, "lock", LOCKS, "Lock", "sa{sv}", "impatient", 1, "timeout", "t", UINT64_C(20000000));
+        for (bool done = false; !done;) {
+                g_assert_cmpint(sd_bus_process(impatient, NULL), >=, 0);
+                g_assert_cmpint(sd_bus_process(other, NULL), >=, 0);
+                (void) sd_bus_wait(other, 10000);
+                done = r->lines->len > 0;
+        }
+        g_assert_cmpstr(record_line(r, 0), ==, "reply lock");
+}
+
+static void test_mistakes(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        static const char *const names[] = { "", "a/b", ".", "..", "/", "/a/", "//a", "relative/path" };
+        g_autofree char *text = NULL;
+        g_autofree char *too_long = g_strnfill(1020, 'x');
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+                g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", names[i], 0));
+                g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Campaign", "sa{sv}", names[i], 0));
+                g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Leader", "sa{sv}", names[i], 0));
+                g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Verify", "st", names[i], UINT64_C(1)));
+        }
+        sd_bus_message_unref(call(bus, LOCKS, "Verify", "st", "nothing", UINT64_C(1)));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", too_long, 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", "x", 1, "slots", "u", 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", "x", 2, "slots", "u", 2, "shared", "b", 1));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Campaign", "sa{sv}", "x", 1, "slots", "u", 2));
+        g_free(call_fails(bus, "org.convene1.Error.InvalidACL", LOCKS, "Lock", "sa{sv}", "x", 1, "acl", "a(uss)", 1, 99, "no", "such"));
+        text = call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", "x", 1, "timeout", "u", 1);
+        g_assert_nonnull(strstr(text, "must be of type 't'"));
+        g_free(call_fails(bus, NOT_HELD, LOCKS, "Leader", "sa{sv}", "nobody", 0));
+}
+
+static void test_limits(void) {
+        Agent *a = agent_new("Sessions=3\n");
+        g_autoptr(Record) r = NULL;
+        sd_bus *bus, *admin;
+
+        admin = peer_new(a);
+        bus = peer_new(a);
+        {
+                g_auto(Held) first = lock(bus, "limit");
+                g_autofree char *text = NULL;
+
+                r = record_new(bus);
+                call_later(bus, r, "second", LOCKS, "Lock", "sa{sv}", "limit", 0);
+                call_later(bus, r, "third", LOCKS, "Lock", "sa{sv}", "limit", 0);
+                text = call_fails(bus, LIMIT_EXCEEDED, LOCKS, "Lock", "sa{sv}", "another", 0);
+                g_assert_nonnull(strstr(text, "Sessions="));
+                close(g_steal_fd(&first.fd));
+                record_wait(bus, r, 1);
+                g_assert_cmpstr(record_line(r, 0), ==, "reply second");
+        }
+        g_clear_pointer(&r, record_free);
+        peer_free(bus);
+        /* All of it is given back. */
+        wait_exists(admin, "/convene/locks/limit", false);
+        for (unsigned i = 0; i < 4; i++) {
+                g_auto(Held) h = lock(admin, "limit");
+
+                close(g_steal_fd(&h.fd));
+                wait_exists(admin, h.path, false);
+        }
+        peer_free(admin);
+        agent_free(a);
+}
+
+void add_lock_tests(void) {
+        g_test_add_func("/lock/descriptor", test_descriptor);
+        g_test_add_func("/lock/hang-up", test_hang_up);
+        g_test_add_func("/lock/waiting", test_waiting);
+        g_test_add_func("/lock/answer-that-nobody-takes", test_answer_that_nobody_takes);
+        g_test_add_func("/lock/mistakes", test_mistakes);
+        g_test_add_func("/lock/limits", test_limits);
+}
