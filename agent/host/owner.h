@@ -10,7 +10,7 @@
  *     connection   "BUS :1.42 uid 1000 pid 712 unit app.service"     BUS: the broker's id (32 hex digits)
  *     connection   "socket uid 1000 pid 712 unit app.service"        of the local socket; gone with the agent unless re-attached
  *     unit         "nginx.service INVOCATION"                        32 hex digits
- *     descriptor   "FDNAME uid 1000 pid 712 unit app.service"        FDNAME: name in the fd store
+ *     descriptor   "WORD uid 1000 pid 712 unit app.service"          WORD: "descriptor", or what it holds: "mutex", "semaphore-3"
  *     host         "HOSTNAME"
  *     explicit     "uid 1000 pid 712 unit app.service"
  *

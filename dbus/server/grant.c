@@ -346,15 +346,16 @@ static void grant_after_make(Grant *g) {
                 place_join(g);
         } else if (g->made == CONVENE_NO_NODE && g->parents_made == CONVENE_OK && g->tries < TRIES_MAX)
                 grant_make(g);                  /* an empty container was removed in between */
-        else
-                grant_refuse(g, g->made == CONVENE_NO_NODE && g->parents_made != CONVENE_OK ? g->parents_made : g->made, g->parent);
+        else                                    /* why there is no parent says more than that there is none */
+                grant_refuse(g, g->made == CONVENE_NO_NODE && g->parents_made != CONVENE_OK ? g->parents_made : g->made,
+                             g->parent);
 }
 
 static void grant_on_work(void *userdata) {
         Grant *g = userdata;
 
         if (!g->owned) {
-                grant_refuse(g, CONVENE_SESSION_EXPIRED, g->parent);
+                grant_refuse(g, CONVENE_NOT_HELD, g->parent);
                 grant_free(g);
         } else if (g->state == GRANT_CREATING && !g->making)
                 grant_after_make(g);
@@ -382,8 +383,8 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
                         if (g->call->caller)
                                 reply_refusal(g->call->caller->channel, g->call->message, status, "%s", text);
                 } else if (g->call && g->call->caller)
-                        reply_error(g->call->caller->channel, g->call->message, status != CONVENE_OK ? status : CONVENE_SESSION_EXPIRED,
-                                    NULL);
+                        reply_error(g->call->caller->channel, g->call->message,
+                                    status != CONVENE_OK ? status : CONVENE_NOT_HELD, g->parent);
                 grant_free(g);
                 return;
         }

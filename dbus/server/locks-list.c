@@ -3,8 +3,8 @@
 /*
  * org.convene1.Locks: who holds
  *
- * Each method is a read, for its place among its caller's answers and, for Verify, for being linearizable; when its turn has come the
- * answer is put together from this agent's tree.
+ * Each method is a read, for its place among its caller's answers and, for Verify, for being linearizable; when its turn has
+ * come the answer is put together from this agent's tree.
  */
 
 #include <string.h>
@@ -72,7 +72,9 @@ static bool standing_holds(const Standing *st, unsigned place) {
         Row row;
 
         if (lineup_at(st->lineup, place)->parsed.role == CONTENDER_LEASE)
-                slots = row_read(st, place, &row) && row_slots(&row) > 0 ? row_slots(&row) : st->slots > 0 ? st->slots : UINT32_MAX;
+                slots = row_read(st, place, &row) ? row_slots(&row) : 0;
+        if (slots == 0)
+                slots = st->slots > 0 ? st->slots : UINT32_MAX;
         return lineup_holds(st->lineup, place, slots, NULL);
 }
 
@@ -109,8 +111,9 @@ static int append_row(sd_bus_message *m, const Standing *st, unsigned place) {
         kind = contender_role_to_string(e->parsed.role);
         if (row.has_owner)
                 unit = row.owner.kind == OWNER_TEXT_UNIT ? row.owner.name : row.owner.unit;
-        return sd_bus_message_append(m, ROW_SIGNATURE, st->name, kind, row.has_session ? host_of(st->server, row.session.member) : "",
-                                     unit, row.has_owner ? (uint32_t) row.owner.uid : UINT32_MAX,
+        return sd_bus_message_append(m, ROW_SIGNATURE, st->name, kind,
+                                     row.has_session ? host_of(st->server, row.session.member) : "", unit,
+                                     row.has_owner ? (uint32_t) row.owner.uid : UINT32_MAX,
                                      row.has_owner ? (uint32_t) row.owner.pid : 0, row.stat.ephemeral_owner, row.stat.ctime_msec,
                                      row.stat.czxid, (uint32_t) (lineup_length(st->lineup) - st->holders), path);
 }
@@ -216,13 +219,10 @@ int method_list_locks(Caller *c, sd_bus_message *m) {
  * Leader
  */
 
-static int append_leader(sd_bus_message *m, const Standing *st, unsigned place, uint64_t *ret_bytes) {
+/* Data that the caller may not read is left out. */
+static int append_leader(sd_bus_message *m, const Standing *st, unsigned place, Identities who, uint64_t *ret_bytes) {
         g_autofree char *path = g_strdup_printf("%s/%s", st->path, lineup_at(st->lineup, place)->name);
-        Request r = {
-                .op = REQUEST_GET_DATA,
-                .path = path,
-                .caller = { st->server->identities, G_N_ELEMENTS(st->server->identities) },
-        };
+        Request r = { .op = REQUEST_GET_DATA, .path = path, .caller = who };
         Result result;
         int k;
 
@@ -256,7 +256,7 @@ static void on_leader(Call *call, const Result *result) {
         if (i == lineup_length(st.lineup))
                 reply_error(call->caller->channel, call->message, CONVENE_NOT_HELD, path);
         else if ((reply = call_new_reply(call))) {
-                int k = append_leader(reply, &st, i, &bytes);
+                int k = append_leader(reply, &st, i, call->caller->identities, &bytes);
 
                 finish(call, reply, k, bytes);
         }

@@ -134,7 +134,6 @@ static void test_answer_that_nobody_takes(void) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         g_autoptr(sd_bus_message) m = NULL;
         g_auto(Held) first = lock(bus, "impatient");
-        g_auto(Held) second = { .fd = -1 };
         g_autoptr(Record) r = record_new(other);
 
         g_assert_cmpint(sd_bus_message_new_method_call(impatient, &m, "org.convene1", "/org/convene1", LOCKS, "Lock"), >=, 0);
@@ -172,7 +171,8 @@ static void test_mistakes(void) {
         g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", "x", 1, "slots", "u", 0));
         g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", "x", 2, "slots", "u", 2, "shared", "b", 1));
         g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Campaign", "sa{sv}", "x", 1, "slots", "u", 2));
-        g_free(call_fails(bus, "org.convene1.Error.InvalidACL", LOCKS, "Lock", "sa{sv}", "x", 1, "acl", "a(uss)", 1, 99, "no", "such"));
+        g_free(call_fails(bus, "org.convene1.Error.InvalidACL", LOCKS, "Lock", "sa{sv}", "x", 1, "acl", "a(uss)", 1, 99,
+                          "no", "such"));
         text = call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", "x", 1, "timeout", "u", 1);
         g_assert_nonnull(strstr(text, "must be of type 't'"));
         g_free(call_fails(bus, NOT_HELD, LOCKS, "Leader", "sa{sv}", "nobody", 0));

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# test-ctl-lock-ensemble.py - locks over three agents: a holder here, somebody who waits there, and hosts that die; see ctl_harness.py
+# test-ctl-lock-ensemble.py - locks over three agents: a holder here, somebody who waits there, and hosts that die; see
+# ctl_harness.py
 #
 # The tests are one story: each goes on with the ensemble that the one before has left.
 
 import importlib
 import time
 
-from ctl_harness import UNREACHABLE, bad, ctl, equal, main
+from ctl_harness import UNREACHABLE, Running, bad, command, ctl, equal, here, main
 
 story = importlib.import_module("test-ctl-ensemble")
 lock = importlib.import_module("test-ctl-lock")
@@ -89,6 +90,15 @@ def test_election():
     two.begun()
     equal(leader.good("leader", "--linearizable", "chief", "--json").json["host"], second.name)
     two.release()
+
+
+def test_shortest_timeout():
+    """What is promised is renewed in time, on the leader and on followers."""
+    ones = [Running(command(*m.words("lock", "--session-timeout=1s", "--shared", "short", "--", "sleep", "4")), env=here.environment)
+            for m in ensemble.others()]
+    for one in ones:
+        equal((one.end(), one.complaint()), (0, b""))
+        one.close()
 
 
 def test_leader_killed():
