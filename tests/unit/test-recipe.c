@@ -75,7 +75,6 @@ static void test_names(void) {
                 ContenderName parsed;
                 bool is = contender_parse(names[i].name, &parsed);
 
-                g_test_message("%s", names[i].name);
                 g_assert_cmpint(is, ==, names[i].role >= 0);
                 if (!is)
                         continue;
