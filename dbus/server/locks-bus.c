@@ -27,14 +27,17 @@ char *locks_path(const char *root, const char *name) {
         return g_steal_pointer(&path);
 }
 
+int locks_refuse_name(Caller *c, sd_bus_message *m) {
+        reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
+                      "a name is one component of a path without a slash, or a whole path that begins with one");
+        return METHOD_DONE;
+}
+
 static int start(Caller *c, sd_bus_message *m, const char *root, const char *name, const Options *o, GrantRequest *r) {
         g_autofree char *path = locks_path(root, name), *leases = NULL;
 
-        if (!path) {
-                reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
-                              "a name is one component of a path without a slash, or a whole path that begins with one");
-                return METHOD_DONE;
-        }
+        if (!path)
+                return locks_refuse_name(c, m);
         if (sd_bus_can_send(c->channel->bus, SD_BUS_TYPE_UNIX_FD) <= 0) {
                 reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
                               "this connection takes no descriptors, and the answer is one");

@@ -263,12 +263,6 @@ static void on_leader(Call *call, const Result *result) {
         lineup_free(st.lineup);
 }
 
-static int refuse_name(Caller *c, sd_bus_message *m) {
-        reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
-                      "a name is one component of a path without a slash, or a whole path that begins with one");
-        return METHOD_DONE;
-}
-
 int method_leader(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
         g_autofree char *path = NULL;
@@ -282,7 +276,7 @@ int method_leader(Caller *c, sd_bus_message *m) {
         if (k <= 0)
                 return k;
         path = locks_path(GRANT_ELECTIONS, name);
-        return path ? submit_read(c, m, g_steal_pointer(&path), &o, on_leader) : refuse_name(c, m);
+        return path ? submit_read(c, m, g_steal_pointer(&path), &o, on_leader) : locks_refuse_name(c, m);
 }
 
 /*
@@ -341,7 +335,7 @@ int method_verify(Caller *c, sd_bus_message *m) {
                 return k;
         path = locks_path(GRANT_LOCKS, name);
         if (!path)
-                return refuse_name(c, m);
+                return locks_refuse_name(c, m);
         o.linearizable = true;
         q = g_malloc(sizeof(*q) + strlen(name) + 1);
         q->token = token;
