@@ -16,7 +16,7 @@ import sys
 import textwrap
 import xml.dom.minidom
 
-INTERFACES = ["Tree", "Watches", "Sessions", "Session", "Locks", "Ensemble", "Member", "Agent", "Statistics"]
+INTERFACES = ["Tree", "Watches", "Sessions", "Session", "Locks", "Leases", "Counters", "Ensemble", "Member", "Agent", "Statistics"]
 
 
 def escape(text):

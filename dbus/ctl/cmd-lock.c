@@ -12,34 +12,24 @@
 #include "dbus/ctl/guard.h"
 #include "dbus/ctl/json.h"
 #include "dbus/ctl/output.h"
+#include "dbus/ctl/recipe.h"
 #include "dbus/ctl/text.h"
 
 #define ROW_SIGNATURE "(ssssuutxtus)"
-#define ANSWER_USEC (UINT64_C(10) * 1000 * 1000)        /* for the agent to say that the time has run out */
 
 static void append_options(Call *call, const Options *o) {
-        bool limited = o->given & OPTION_BIT(OPTION_TIMEOUT);
-
         call_open_options(call);
         if (o->shared)
                 call_option(call, "shared", "b", true);
         if (o->slots > 0)
                 call_option(call, "slots", "u", (uint32_t) MIN(o->slots, UINT32_MAX));
-        if (o->try_only || limited)
-                call_option(call, "timeout", "t", o->try_only ? UINT64_C(0) : o->timeout_msec * 1000);
+        append_patience(call);
         if (o->session_timeout_msec > 0)
                 call_option(call, "session-timeout", "u", (uint32_t) MIN(o->session_timeout_msec, UINT32_MAX));
         if (o->data)
                 call_option_bytes(call, "data", o->data, strlen(o->data));
         if (o->acl->len > 0)
                 call_option_acl(call, "acl", o->acl);
-}
-
-/* The agent counts the time; the answer may take a little longer. */
-static uint64_t patience(const Options *o) {
-        if (o->try_only)
-                return o->timeout_msec * 1000 + ANSWER_USEC;
-        return o->given & OPTION_BIT(OPTION_TIMEOUT) ? o->timeout_msec * 1000 + ANSWER_USEC : UINT64_MAX;
 }
 
 static ExitStatus obtain(Ctl *c, const char *method, const char *name, Granted *ret) {
@@ -51,8 +41,6 @@ static ExitStatus obtain(Ctl *c, const char *method, const char *name, Granted *
         call_begin(&call, "Locks", method);
         call_append(&call, "s", name);
         append_options(&call, c->options);
-        if (c->bus)
-                (void) sd_bus_set_method_call_timeout(c->bus, patience(c->options));
         ExitStatus e = call_send(&call, name, &reply);
         if (e != EXIT_STATUS_OK)
                 return e;
@@ -176,14 +164,7 @@ ExitStatus cmd_lock_list(Ctl *c, char **arguments, unsigned count) {
                 r = sd_bus_message_read(reply, "b", &more);
         if (r < 0)
                 return bad_reply(r);
-
-        if (c->options->json)
-                json_print(array);
-        else if (!c->options->quiet)
-                table_print(table);
-        if (more)
-                print_error("more is held than one answer of the agent can tell");
-        return EXIT_STATUS_OK;
+        return print_list(c, array, table, more);
 }
 
 #define WIDTH 8

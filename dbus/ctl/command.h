@@ -19,6 +19,8 @@ typedef enum ArgumentKind {
         ARGUMENT_PRESENCE,              /* a unit that has one */
         ARGUMENT_LOCK,                  /* a name below /convene/locks */
         ARGUMENT_ELECTION,              /* a name below /convene/elections */
+        ARGUMENT_LEASE,
+        ARGUMENT_COUNTER,
 } ArgumentKind;
 
 #define ARGUMENTS_MANY UINT_MAX
@@ -76,6 +78,16 @@ ExitStatus cmd_lock(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_lock_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_elect(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_leader(Ctl *c, char **arguments, unsigned count);
+/* cmd-lease.c */
+ExitStatus cmd_lease_acquire(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_lease_renew(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_lease_release(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_lease_transfer(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_lease_show(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_lease_list(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_counter_get(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_counter_add(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_counter_set(Ctl *c, char **arguments, unsigned count);
 /* cmd-status.c */
 ExitStatus cmd_status(Ctl *c, char **arguments, unsigned count);
 /* cmd-member.c */

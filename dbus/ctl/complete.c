@@ -183,6 +183,12 @@ static void offer_argument(Ctl *c, ArgumentKind kind, const char *prefix) {
         case ARGUMENT_ELECTION:
                 offer_names(c, "/convene/elections", prefix);
                 break;
+        case ARGUMENT_LEASE:
+                offer_names(c, "/convene/leases", prefix);
+                break;
+        case ARGUMENT_COUNTER:
+                offer_names(c, "/convene/counters", prefix);
+                break;
         case ARGUMENT_FILE:
                 puts(":file");          /* the shell knows files better */
                 break;

@@ -46,7 +46,8 @@ static const struct {
             "Keep the znode only while convenectl (or its COMMAND) runs"),
         ROW(SEQUENTIAL, FLAG, sequential, "sequential", 's', NULL, "Add the parent's next number to the name"),
         ROW(CONTAINER, FLAG, container, "container", 'c', NULL, "Make a container: removed after its last child"),
-        ROW(TTL, TIMESPAN, ttl_msec, "ttl", 't', "TIME", "Remove the znode when unchanged and childless this long"),
+        ROW(TTL, TIMESPAN, ttl_msec, "ttl", 't', "TIME",
+            "Remove the znode when unchanged and childless this long; have the lease this long"),
         ROW(PARENTS, FLAG, parents, "parents", 'p', NULL, "Make missing parents too"),
         ROW(NULL, FLAG, null_value, "null", 0, NULL, "Store a null value instead of data"),
         ROW(ACL, ACL, acl, "acl", 'a', "SCHEME:ID:PERMS", "An ACL entry; may be repeated"),
@@ -69,6 +70,8 @@ static const struct {
         ROW(SHARED, FLAG, shared, "shared", 0, NULL, "Hold the lock together with others that say so too"),
         ROW(SLOTS, NUMBER, slots, "slots", 0, "N", "Hold one of this many slots: everybody must say the same"),
         ROW(TRY, FLAG, try_only, "try", 0, NULL, "Do not wait for others at all"),
+        ROW(HOLDER, STRING, holder, "holder", 0, "TEXT", "Who has the lease (default: this unit or user, on this host)"),
+        ROW(EXPECT, STRING, expect, "expect", 0, "N", "Only if this is the value"),
 #undef ROW
 };
 
@@ -95,6 +98,8 @@ void options_done(Options *o) {
         g_free(o->root);
         g_free(o->listen);
         g_free(o->advertise);
+        g_free(o->holder);
+        g_free(o->expect);
         g_strfreev(o->arguments);
         g_strfreev(o->command);
 }

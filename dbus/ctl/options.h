@@ -57,6 +57,8 @@ typedef enum OptionId {
         OPTION_SHARED,
         OPTION_SLOTS,
         OPTION_TRY,
+        OPTION_HOLDER,
+        OPTION_EXPECT,
         _OPTION_MAX,
 } OptionId;
 
@@ -74,7 +76,7 @@ typedef struct Options {
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */
-        char *unit, *path, *data, *root, *listen, *advertise;
+        char *unit, *path, *data, *root, *listen, *advertise, *holder, *expect;
 
         uint64_t given;                                 /* OPTION_BIT()s */
         char **arguments;                               /* the command first; NULL-terminated */

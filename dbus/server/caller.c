@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent/base/limits.h"
+#include "dbus/server/attempt.h"
 #include "dbus/server/call.h"
 #include "dbus/server/connection.h"
 #include "dbus/server/error.h"
@@ -76,6 +77,7 @@ Caller *caller_free(Caller *c) {
 
         owners_on_caller_gone(c);
         grants_on_caller_gone(c);
+        attempts_on_caller_gone(c);
         call_forget_caller(c);
         c->client = member_client_free(c->client);
         watch_forget_caller(c);

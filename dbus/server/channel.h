@@ -37,8 +37,8 @@ void channel_done(Channel *ch);
 int channel_send(Channel *ch, sd_bus_message *m, uint64_t bytes);
 
 /* The vtables, one per interface. */
-extern const sd_bus_vtable tree_vtable[], watches_vtable[], sessions_vtable[], locks_vtable[], ensemble_vtable[], agent_vtable[],
-        statistics_vtable[], session_object_vtable[], member_object_vtable[];
+extern const sd_bus_vtable tree_vtable[], watches_vtable[], sessions_vtable[], locks_vtable[], leases_vtable[], counters_vtable[],
+        ensemble_vtable[], agent_vtable[], statistics_vtable[], session_object_vtable[], member_object_vtable[];
 
 /* Objects below /org/convene1 that come and go. */
 int session_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,

@@ -26,6 +26,7 @@
 #define MARGIN_DIVISOR 4                /* of the session's timeout that is left when a promise is given up */
 
 static void grant_on_work(void *userdata);
+static void grant_on_look(void *userdata);
 
 /*
  * Birth and death
@@ -41,6 +42,8 @@ static Grant *grant_new(Server *s, ContenderRole role, const char *parent) {
         g->patience_usec = UINT64_MAX;
         g->link.data = g;
         deferred_init(&g->work, grant_on_work, g);
+        g->guest.look = grant_on_look;
+        g->guest.userdata = g;
         g_queue_push_tail_link(&s->grants, &g->link);
         return g;
 }
@@ -61,28 +64,21 @@ static void grant_free(Grant *g) {
                 g->making->plan = NULL;
         if (g->owned)
                 g->owned->grant = NULL;
-        place_leave(g);
+        place_leave(&g->guest);
         deferred_cancel(&s->later, &g->work);
         sd_event_source_disable_unref(g->promise);
         g_queue_unlink(&s->grants, &g->link);
         g_clear_pointer(&g->data, g_bytes_unref);
-        g_clear_pointer(&g->acl, g_array_unref);
-        g_clear_pointer(&g->acl_strings, g_ptr_array_unref);
+        recipe_acl_done(&g->acl);
         g_free(g->parent);
         g_free(g->name);
         g_free(g);
-}
-
-void grants_init(Server *s) {
-        g_queue_init(&s->grants);
-        places_init(s);
 }
 
 /* Their sessions go on. */
 void grants_done(Server *s) {
         while (s->grants.length > 0)
                 grant_free(g_queue_peek_head(&s->grants));
-        places_done(s);
 }
 
 static void grant_leave(Grant *g) {
@@ -224,9 +220,17 @@ static void grant_give(Grant *g) {
                 watch_promise(g, at);
 }
 
-void grant_on_look(Grant *g, bool there, bool holds) {
+static void grant_on_look(void *userdata) {
+        Grant *g = userdata;
+        const Lineup *l;
+        unsigned place;
+        bool there, holds;
+
         if (!g->owned || (g->state != GRANT_WAITING && g->state != GRANT_HELD))
                 return;
+        l = place_lineup(&g->guest);
+        there = lineup_find(l, g->name, &place);
+        holds = there && lineup_holds(l, place, g->slots, NULL);
         if (!there)
                 grant_refuse(g, CONVENE_NOT_HELD, g->parent);   /* somebody has deleted it */
         else if (g->state == GRANT_WAITING && holds)
@@ -239,24 +243,8 @@ void grant_on_look(Grant *g, bool there, bool holds) {
  * Making the znode
  */
 
-static AclEntries nearest_acl(const Tree *tree, const char *path) {
-        g_autofree char *ancestor = g_strdup(path);
-        Acl *acl;
-
-        while (!(acl = tree_get_acl(tree, ancestor))) {
-                char *slash = strrchr(ancestor, '/');
-
-                if (slash == ancestor)
-                        slash++;
-                *slash = '\0';                  /* "/" is always there */
-        }
-        return acl_entries(acl);
-}
-
 static AclEntries own_acl(const Grant *g) {
-        if (!g->acl)
-                return nearest_acl(member_get_tree(g->server->member), g->parent);
-        return (AclEntries) { (const AclEntry *) (const void *) g->acl->data, g->acl->len };
+        return recipe_acl_entries(&g->acl, member_get_tree(g->server->member), g->parent);
 }
 
 static void on_parent(Call *call, const Result *result) {
@@ -265,38 +253,6 @@ static void on_parent(Call *call, const Result *result) {
 
         if (g && result->status != CONVENE_OK && result->status != CONVENE_NODE_EXISTS && g->parents_made == CONVENE_OK)
                 g->parents_made = result->status;
-}
-
-/* Ahead of the znode, so that the member's order makes them in turn.  Those that all locks share stay, for an administrator may
- * have set their ACL; the others vanish with their last child. */
-static void make_parents(Grant *g, Call *making) {
-        Server *s = g->server;
-        const Tree *tree = member_get_tree(s->member);
-        g_autofree char *path = g_strdup(g->parent);
-
-        for (char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-                if (slash)
-                        *slash = '\0';
-                if (!tree_lookup(tree, path, NULL, NULL)) {
-                        bool stays = g_str_equal(path, GRANT_ROOT) || g_str_equal(path, GRANT_LOCKS) ||
-                                     g_str_equal(path, GRANT_ELECTIONS);
-                        Request r = {
-                                .op = REQUEST_CREATE,
-                                .path = path,
-                                .session = g->owned->id,
-                                .acl = stays ? nearest_acl(tree, path) : own_acl(g),
-                                .data = (const uint8_t *) "",
-                                .mode = stays ? CREATE_PERSISTENT : CREATE_CONTAINER,
-                        };
-                        Call *call = call_new_detached(s, NULL, NULL, &r, on_parent);
-
-                        call->main = making;
-                        call_start_detached(call, &r);
-                }
-                if (!slash)
-                        return;
-                *slash = '/';
-        }
 }
 
 static void on_made(Call *call, const Result *result) {
@@ -335,7 +291,7 @@ static void grant_make(Grant *g) {
         g->tries++;
         g->making = making = call_new_detached(s, NULL, NULL, &r, on_made);
         making->plan = g;
-        make_parents(g, making);
+        recipe_make_parents(s, g->parent, g->owned->id, (Identities) { 0 }, own_acl(g), making, on_parent);
         r.acl = own_acl(g);
         call_start_detached(making, &r);
 }
@@ -343,7 +299,7 @@ static void grant_make(Grant *g) {
 static void grant_after_make(Grant *g) {
         if (g->made == CONVENE_OK) {
                 g->state = GRANT_WAITING;
-                place_join(g);
+                place_join(g->server, g->parent, &g->guest);
         } else if (g->made == CONVENE_NO_NODE && g->parents_made == CONVENE_OK && g->tries < TRIES_MAX)
                 grant_make(g);                  /* an empty container was removed in between */
         else                                    /* why there is no parent says more than that there is none */
@@ -359,13 +315,8 @@ static void grant_on_work(void *userdata) {
                 grant_free(g);
         } else if (g->state == GRANT_CREATING && !g->making)
                 grant_after_make(g);
-        else if (g->state == GRANT_WAITING && g->place) {
-                g_autoptr(Lineup) l = place_read(g->server, g->parent);
-                unsigned place;
-                bool there = lineup_find(l, g->name, &place);
-
-                grant_on_look(g, there, there && lineup_holds(l, place, g->slots, NULL));
-        }
+        else if (g->state == GRANT_WAITING && g->guest.place)
+                place_look(&g->guest);
 }
 
 /*
@@ -398,19 +349,6 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
                 grant_make(g);
 }
 
-static void copy_acl(Grant *g, AclEntries acl) {
-        g->acl = g_array_new(FALSE, FALSE, sizeof(AclEntry));
-        g->acl_strings = g_ptr_array_new_with_free_func(g_free);
-        for (uint32_t i = 0; i < acl.count; i++) {
-                char *scheme = g_strdup(acl.items[i].who.scheme), *id = g_strdup(acl.items[i].who.id);
-                AclEntry e = { acl.items[i].permissions, { scheme, id } };
-
-                g_ptr_array_add(g->acl_strings, scheme);
-                g_ptr_array_add(g->acl_strings, id);
-                g_array_append_val(g->acl, e);
-        }
-}
-
 static void on_never(Call *call, const Result *result) {
         g_assert_not_reached();                 /* it waits, and is not submitted */
 }
@@ -423,7 +361,8 @@ static Call *make_waiting_call(Caller *c, sd_bus_message *m, const GrantRequest 
                 .caller = c->identities,
                 .data = r->data,
                 .data_size = (uint32_t) r->data_size,
-                .acl = r->has_acl ? r->acl : nearest_acl(member_get_tree(c->server->member), r->parent),
+                .acl = r->options->given & OPTION_ACL ? options_acl(r->options)
+                                                      : recipe_nearest_acl(member_get_tree(c->server->member), r->parent),
                 .mode = CREATE_PERSISTENT_SEQUENTIAL,
         };
 
@@ -463,8 +402,7 @@ void grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r) {
         memcpy(g->id, id, sizeof(g->id));
         g->slots = r->slots;
         g->data = g_bytes_new(r->data, r->data_size);
-        if (r->has_acl)
-                copy_acl(g, r->acl);
+        recipe_acl_init(&g->acl, r->options);
         g->patience_usec = r->patience_usec;
         if (r->patience_usec > 0 && r->patience_usec < UINT64_MAX / 2)
                 (void) sd_event_add_time_relative(s->event, &g->patience, CLOCK_BOOTTIME, r->patience_usec, ACCURACY_USEC,
@@ -524,6 +462,6 @@ void grant_recover(OwnedSession *o, const char *label) {
         g->state = GRANT_HELD;
         g->owned = o;
         o->grant = g;
-        place_join(g);
+        place_join(g->server, g->parent, &g->guest);
         watch_promise(g, give_up_usec(g));
 }

@@ -12,14 +12,11 @@
  * session's timeout is left of the promise (DESIGN 2.8).
  */
 
-#include "agent/recipe/lineup.h"
-#include "dbus/server/call.h"
 #include "dbus/server/owners.h"
+#include "dbus/server/place.h"
+#include "dbus/server/recipe.h"
 
-#define GRANT_ROOT "/convene"
-#define GRANT_LOCKS GRANT_ROOT "/locks"
-#define GRANT_ELECTIONS GRANT_ROOT "/elections"
-#define GRANT_LEASES "leases"           /* below a semaphore's path, as Curator has it */
+#define GRANT_SLOTS "leases"            /* below a semaphore's path, as Curator has it */
 
 typedef enum GrantState {
         GRANT_OPENING,                  /* its session */
@@ -28,8 +25,6 @@ typedef enum GrantState {
         GRANT_HELD,
         GRANT_LEAVING,                  /* until its session has ended */
 } GrantState;
-
-typedef struct Place Place;
 
 typedef struct Grant {
         Server *server;
@@ -42,8 +37,7 @@ typedef struct Grant {
         char *name;                     /* in there; NULL: not made yet */
         Zxid token;
         GBytes *data;
-        GPtrArray *acl_strings;         /* of acl */
-        GArray *acl;                    /* AclEntry; NULL: that of the nearest ancestor */
+        RecipeAcl acl;
 
         Call *call;                     /* waits for the answer; NULL: nobody does */
         Call *making;                   /* the create under way */
@@ -51,8 +45,7 @@ typedef struct Grant {
         ConveneStatus parents_made;
         unsigned tries;
         OwnedSession *owned;            /* NULL: not yet, or gone */
-        Place *place;
-        GList place_link;
+        Guest guest;                    /* at its parent */
 
         uint64_t patience_usec;         /* UINT64_MAX: no end */
         sd_event_source *patience;
@@ -69,11 +62,9 @@ typedef struct GrantRequest {
         const char *parent;
         const uint8_t *data;
         size_t data_size;
-        bool has_acl;
-        AclEntries acl;
+        const Options *options;         /* the ACL is there */
 } GrantRequest;
 
-void grants_init(Server *s);
 void grants_done(Server *s);
 
 /* Queues up for the caller, whose call is answered when it holds, or with why it does not. */
@@ -84,15 +75,3 @@ void grant_on_session_gone(Grant *g);
 void grant_recover(OwnedSession *o, const char *label);
 /* How many slots the semaphore has by the owner text of one who contends for it; 0: it does not say. */
 uint32_t grant_label_slots(const char *label);
-
-/* For place.c: where it stands has been looked at. */
-void grant_on_look(Grant *g, bool there, bool holds);
-
-/* place.c */
-void places_init(Server *s);
-void places_done(Server *s);
-void place_join(Grant *g);              /* its znode is there: looks soon */
-void place_leave(Grant *g);
-/* The names, and the contenders among them, below a path as this agent's tree has them; never NULL. */
-GPtrArray *place_children(Server *s, const char *parent);
-Lineup *place_read(Server *s, const char *parent);

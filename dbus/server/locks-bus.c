@@ -16,42 +16,24 @@
 
 #define OPTIONS_GRANT (OPTION_PATIENCE | OPTION_DATA | OPTION_ACL | OPTION_SESSION_TIMEOUT)
 
-char *locks_path(const char *root, const char *name) {
-        g_autofree char *path = NULL;
-
-        if (name[0] != '/' && strchr(name, '/'))
-                return NULL;
-        path = name[0] == '/' ? g_strdup(name) : g_strdup_printf("%s/%s", root, name);
-        if (g_str_equal(path, "/") || path_validate(path, false) != CONVENE_OK)
-                return NULL;
-        return g_steal_pointer(&path);
-}
-
-int locks_refuse_name(Caller *c, sd_bus_message *m) {
-        reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
-                      "a name is one component of a path without a slash, or a whole path that begins with one");
-        return METHOD_DONE;
-}
-
 static int start(Caller *c, sd_bus_message *m, const char *root, const char *name, const Options *o, GrantRequest *r) {
-        g_autofree char *path = locks_path(root, name), *leases = NULL;
+        g_autofree char *path = recipe_path(root, name), *leases = NULL;
 
         if (!path)
-                return locks_refuse_name(c, m);
+                return recipe_refuse_name(c, m);
         if (sd_bus_can_send(c->channel->bus, SD_BUS_TYPE_UNIX_FD) <= 0) {
                 reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
                               "this connection takes no descriptors, and the answer is one");
                 return METHOD_DONE;
         }
         if (r->role == CONTENDER_LEASE)
-                leases = g_strdup_printf("%s/" GRANT_LEASES, path);
+                leases = g_strdup_printf("%s/" GRANT_SLOTS, path);
         r->parent = leases ?: path;
         r->patience_usec = o->given & OPTION_PATIENCE ? o->patience_usec : UINT64_MAX;
         r->session_timeout_msec = o->session_timeout_msec;
         r->data = o->data_size > 0 ? o->data : (const void *) "";
         r->data_size = o->data_size;
-        r->has_acl = o->given & OPTION_ACL;
-        r->acl = options_acl(o);
+        r->options = o;
         grant_start(c, m, r);
         return METHOD_DONE;
 }
@@ -82,7 +64,7 @@ static int method_lock(Caller *c, sd_bus_message *m) {
                 r.role = CONTENDER_LEASE;
                 r.slots = o.slots;
         }
-        return start(c, m, GRANT_LOCKS, name, &o, &r);
+        return start(c, m, RECIPE_LOCKS, name, &o, &r);
 }
 
 static int method_campaign(Caller *c, sd_bus_message *m) {
@@ -97,7 +79,7 @@ static int method_campaign(Caller *c, sd_bus_message *m) {
         k = call_read_options(c, m, OPTIONS_GRANT, &o);
         if (k <= 0)
                 return k;
-        return start(c, m, GRANT_ELECTIONS, name, &o, &r);
+        return start(c, m, RECIPE_ELECTIONS, name, &o, &r);
 }
 
 DEFINE_METHOD(method_lock)

@@ -180,7 +180,7 @@ static void list_root(Listing *l, const char *root) {
         for (guint i = 0; i < names->len; i++) {
                 const char *name = g_ptr_array_index(names, i);
                 g_autofree char *path = g_strdup_printf("%s/%s", root, name);
-                g_autofree char *leases = g_strdup_printf("%s/" GRANT_LEASES, path);
+                g_autofree char *leases = g_strdup_printf("%s/" GRANT_SLOTS, path);
 
                 list_queue(l, name, path);
                 list_queue(l, name, leases);
@@ -198,8 +198,8 @@ static void on_list(Call *call, const Result *result) {
         if (!l.reply)
                 return;
         l.error = sd_bus_message_open_container(l.reply, 'a', ROW_SIGNATURE);
-        list_root(&l, GRANT_LOCKS);
-        list_root(&l, GRANT_ELECTIONS);
+        list_root(&l, RECIPE_LOCKS);
+        list_root(&l, RECIPE_ELECTIONS);
         if (l.error >= 0)
                 l.error = sd_bus_message_close_container(l.reply);
         if (l.error >= 0)
@@ -275,8 +275,8 @@ int method_leader(Caller *c, sd_bus_message *m) {
         k = call_read_options(c, m, OPTION_LINEARIZABLE, &o);
         if (k <= 0)
                 return k;
-        path = locks_path(GRANT_ELECTIONS, name);
-        return path ? submit_read(c, m, g_steal_pointer(&path), &o, on_leader) : locks_refuse_name(c, m);
+        path = recipe_path(RECIPE_ELECTIONS, name);
+        return path ? submit_read(c, m, g_steal_pointer(&path), &o, on_leader) : recipe_refuse_name(c, m);
 }
 
 /*
@@ -304,8 +304,8 @@ typedef struct Question {
 
 static void on_verified(Call *call, const Result *result) {
         const Question *q = call->plan;
-        g_autofree char *lock = locks_path(GRANT_LOCKS, q->name), *election = locks_path(GRANT_ELECTIONS, q->name);
-        g_autofree char *leases = g_strdup_printf("%s/" GRANT_LEASES, lock);
+        g_autofree char *lock = recipe_path(RECIPE_LOCKS, q->name), *election = recipe_path(RECIPE_ELECTIONS, q->name);
+        g_autofree char *leases = g_strdup_printf("%s/" GRANT_SLOTS, lock);
         const char *paths[] = { lock, leases, election };
         sd_bus_message *reply;
         bool current = false;
@@ -333,9 +333,9 @@ int method_verify(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read(m, "st", &name, &token);
         if (k < 0)
                 return k;
-        path = locks_path(GRANT_LOCKS, name);
+        path = recipe_path(RECIPE_LOCKS, name);
         if (!path)
-                return locks_refuse_name(c, m);
+                return recipe_refuse_name(c, m);
         o.linearizable = true;
         q = g_malloc(sizeof(*q) + strlen(name) + 1);
         q->token = token;

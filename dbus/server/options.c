@@ -46,6 +46,9 @@ static const OptionRow table[] = {
         ROW("slots", "u", OPTION_SLOTS, slots),
         ROW("timeout", "t", OPTION_PATIENCE, patience_usec),
         ROW("session-timeout", "u", OPTION_SESSION_TIMEOUT, session_timeout_msec),
+        ROW("holder", "s", OPTION_HOLDER, holder),
+        ROW("token", "t", OPTION_TOKEN, token),
+        ROW("expect", "x", OPTION_EXPECT, expect),
 };
 
 static const OptionRow *find_row(const char *name, uint32_t known) {

@@ -40,6 +40,9 @@ typedef enum OptionFlags {
         OPTION_SLOTS = 1 << 20,
         OPTION_PATIENCE = 1 << 21,              /* t, the same name as OPTION_TIMEOUT: microseconds */
         OPTION_SESSION_TIMEOUT = 1 << 22,
+        OPTION_HOLDER = 1 << 23,
+        OPTION_TOKEN = 1 << 24,
+        OPTION_EXPECT = 1 << 25,                /* x */
 
         OPTIONS_UPDATE = OPTION_SESSION | OPTION_SUPER,
         OPTIONS_READ = OPTIONS_UPDATE | OPTION_LINEARIZABLE,
@@ -51,8 +54,9 @@ typedef struct Options {
         bool super, linearizable, null, parents, want_data, shared;
         int32_t version;
         uint32_t limit, timeout_msec, session_timeout_msec, slots;
-        uint64_t session, watch, czxid, ttl_msec, start_after_session, since, patience_usec;
-        const char *start_after, *unit, *mode;
+        uint64_t session, watch, czxid, ttl_msec, start_after_session, since, patience_usec, token;
+        int64_t expect;
+        const char *start_after, *unit, *mode, *holder;
         const uint8_t *data;
         size_t data_size;
         GArray *acl;                    /* AclEntry */

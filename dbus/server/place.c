@@ -2,14 +2,10 @@
 
 /*
  * Place
- *
- * A znode below which somebody of this host contends.  It is watched here, in the agent's own tree, for as long as anybody does;
- * when a child has gone all of this host's contenders there are looked at in one go.
  */
 
-#include <string.h>
+#include "dbus/server/place.h"
 
-#include "dbus/server/grant.h"
 #include "dbus/server/server-private.h"
 
 #define AGAIN_USEC (UINT64_C(100) * 1000)
@@ -20,7 +16,10 @@ struct Place {
         uint64_t watch;
         bool watched;
         sd_event_source *again;         /* not serving at the moment: to be tried again */
-        GQueue grants;                  /* Grant.place_link */
+        GQueue guests;                  /* Guest.link */
+        unsigned keen;                  /* of them, those whom every event concerns */
+        Guest *occupant;
+        Lineup *lineup;                 /* while they look, once one has asked */
         Deferred look;
 };
 
@@ -74,19 +73,33 @@ static bool place_watch(Place *p) {
 
 static void place_on_look(void *userdata) {
         Place *p = userdata;
-        g_autoptr(Lineup) l = NULL;
         GList *next;
 
         if (!place_watch(p))
                 return;
-        l = place_read(p->server, p->path);
-        for (GList *i = p->grants.head; i; i = next) {
-                Grant *g = i->data;
-                unsigned place;
-                bool there = lineup_find(l, g->name, &place);
+        for (GList *i = p->guests.head; i; i = next) {
+                Guest *g = i->data;
 
                 next = i->next;
-                grant_on_look(g, there, there && lineup_holds(l, place, g->slots, NULL));
+                g->look(g->userdata);
+        }
+        p->lineup = lineup_free(p->lineup);
+}
+
+const Lineup *place_lineup(const Guest *g) {
+        Place *p = g->place;
+
+        if (!p->lineup)
+                p->lineup = place_read(p->server, p->path);
+        return p->lineup;
+}
+
+static void place_tell(Place *p, const char *path, bool deleted, Zxid zxid) {
+        for (GList *i = p->guests.head; i && p->keen > 0; i = i->next) {
+                Guest *g = i->data;
+
+                if (g->saw)
+                        g->saw(g->userdata, path, deleted, zxid);
         }
 }
 
@@ -94,13 +107,22 @@ static void place_on_event(void *userdata, uint64_t watch, WatchEventType type, 
         Server *s = userdata;
         Place *p = g_hash_table_lookup(s->places_by_watch, &watch);
 
-        /* Whoever comes queues up behind. */
-        if (p && type == WATCH_EVENT_DELETED)
+        if (!p)
+                return;
+        place_tell(p, path, type == WATCH_EVENT_DELETED, zxid);
+        /* Contenders who come queue up behind those who are there. */
+        if (type == WATCH_EVENT_DELETED || p->keen > 0)
                 deferred_schedule(&s->later, &p->look);
 }
 
 static void place_on_lost(void *userdata, uint64_t watch, const char *path, Zxid zxid) {
-        place_on_event(userdata, watch, WATCH_EVENT_DELETED, path, zxid, false);
+        Server *s = userdata;
+        Place *p = g_hash_table_lookup(s->places_by_watch, &watch);
+
+        if (!p)
+                return;
+        place_tell(p, NULL, false, zxid);
+        deferred_schedule(&s->later, &p->look);
 }
 
 static void place_on_reply(void *userdata, uint64_t tag, const Result *result) {
@@ -119,7 +141,7 @@ static Place *place_new(Server *s, const char *path) {
         p->server = s;
         p->path = g_strdup(path);
         p->watch = ++s->next_place_watch;
-        g_queue_init(&p->grants);
+        g_queue_init(&p->guests);
         deferred_init(&p->look, place_on_look, p);
         g_hash_table_insert(s->places, p->path, p);
         g_hash_table_insert(s->places_by_watch, &p->watch, p);
@@ -138,26 +160,48 @@ static void place_free(Place *p) {
         g_free(p);
 }
 
-void place_join(Grant *g) {
-        Server *s = g->server;
-        Place *p = g_hash_table_lookup(s->places, g->parent);
+void place_join(Server *s, const char *path, Guest *g) {
+        Place *p = g_hash_table_lookup(s->places, path);
 
         if (!p)
-                p = place_new(s, g->parent);
+                p = place_new(s, path);
         g->place = p;
-        g->place_link.data = g;
-        g_queue_push_tail_link(&p->grants, &g->place_link);
-        deferred_schedule(&s->later, &p->look);
+        g->link.data = g;
+        g_queue_push_tail_link(&p->guests, &g->link);
+        p->keen += g->every_event;
+        place_look(g);
 }
 
-void place_leave(Grant *g) {
-        Place *p = g_steal_pointer(&g->place);
+void place_leave(Guest *g) {
+        Place *p = g->place;
 
         if (!p)
                 return;
-        g_queue_unlink(&p->grants, &g->place_link);
-        if (p->grants.length == 0)
+        place_vacate(g);
+        g->place = NULL;
+        g_queue_unlink(&p->guests, &g->link);
+        p->keen -= g->every_event;
+        if (p->guests.length == 0)
                 place_free(p);
+}
+
+void place_look(Guest *g) {
+        deferred_schedule(&g->place->server->later, &g->place->look);
+}
+
+void place_occupy(Guest *g) {
+        g->place->occupant = g;
+}
+
+void place_vacate(Guest *g) {
+        if (g->place->occupant != g)
+                return;
+        g->place->occupant = NULL;
+        place_look(g);
+}
+
+bool place_is_occupied(const Guest *g) {
+        return g->place->occupant != NULL;
 }
 
 void places_init(Server *s) {

@@ -51,8 +51,10 @@ struct Server {
         char bus_id[33];                /* "": not known yet */
         GQueue deliveries;              /* outcomes on their way to whoever had a session opened */
 
-        /* grant.c, place.c */
+        /* grant.c, attempt.c, lease-bus.c, place.c */
         GQueue grants;                  /* Grant */
+        GQueue attempts;                /* Attempt */
+        struct Sightings *sightings;    /* of leases */
         MemberClient *watcher;          /* watches the places */
         GHashTable *places;             /* path -> Place */
         GHashTable *places_by_watch;    /* Place.watch -> Place */

@@ -10,10 +10,12 @@
 
 #include <assert.h>
 
+#include "dbus/server/attempt.h"
 #include "dbus/server/call.h"
 #include "dbus/server/grant.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/server-private.h"
+#include "dbus/server/sightings.h"
 #include "dbus/server/socket.h"
 
 #define ZXID_USEC (UINT64_C(1000) * 1000)       /* Zxid's change signal comes at most so often */
@@ -122,7 +124,9 @@ Server *server_new(sd_event *event, Member *member, Units *units, Polkit *polkit
         if (r >= 0)
                 r = owners_init(s);
         if (r >= 0)
-                grants_init(s);
+                places_init(s);
+        if (r >= 0)
+                sightings_init(s);
         if (r >= 0)
                 r = sd_id128_randomize(&s->socket_id);
         if (r >= 0)
@@ -151,6 +155,9 @@ Server *server_free(Server *s) {
         sockets_close_all(s);
         broker_leave(s);
         grants_done(s);
+        attempts_done(s);
+        sightings_done(s);
+        places_done(s);
         while (s->detached)
                 call_free(s->detached);
         member_client_free(s->client);

@@ -90,6 +90,7 @@ void add_watch_tests(void);
 void add_session_tests(void);
 void add_limit_tests(void);
 void add_lock_tests(void);
+void add_recipe_tests(void);
 void add_hostile_tests(void);
 void add_polkit_tests(void);
 void add_broker_tests(void);

@@ -34,6 +34,7 @@ int main(int argc, char *argv[]) {
         add_session_tests();
         add_limit_tests();
         add_lock_tests();
+        add_recipe_tests();
         add_hostile_tests();
         add_polkit_tests();
         add_broker_tests();

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/*
+ * What the commands of recipes share.
+ */
+
+#include "dbus/ctl/connection.h"
+#include "dbus/ctl/json.h"
+#include "dbus/ctl/output.h"
+
+/* Into open options: how long the agent waits, by --timeout and --try; the answer may take a little longer. */
+void append_patience(Call *call);
+
+/* From now to this instant of CLOCK_BOOTTIME; 0 if it is over. */
+uint64_t boottime_left_msec(uint64_t until_usec);
+
+/* As the options want it; `more`: the agent had more than one answer holds. */
+ExitStatus print_list(Ctl *c, JsonObject *array, const Table *table, bool more);

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * org.convene1.Leases and .Counters: what a program gets that calls them itself
+ */
+
+#include <time.h>
+
+#include "tests/bus/harness.h"
+
+#define LEASES "org.convene1.Leases"
+#define COUNTERS "org.convene1.Counters"
+#define TIMED_OUT "org.convene1.Error.TimedOut"
+#define NOT_HELD "org.convene1.Error.NotHeld"
+#define BAD_VERSION "org.convene1.Error.BadVersion"
+#define HOUR UINT64_C(3600000000)
+
+static uint64_t boottime_usec(void) {
+        struct timespec ts;
+
+        g_assert_cmpint(clock_gettime(CLOCK_BOOTTIME, &ts), ==, 0);
+        return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
+static uint64_t acquire(sd_bus *bus, const char *name, const char *holder, uint64_t ttl_usec, uint64_t *ret_until_usec) {
+        g_autoptr(sd_bus_message) m = call(bus, LEASES, "Acquire", "sta{sv}", name, ttl_usec, 1, "holder", "s", holder);
+        uint64_t token;
+
+        g_assert_cmpint(sd_bus_message_read(m, "tt", &token, ret_until_usec), >, 0);
+        return token;
+}
+
+static void release(sd_bus *bus, const char *name, const char *holder) {
+        sd_bus_message_unref(call(bus, LEASES, "Release", "sa{sv}", name, 1, "holder", "s", holder));
+}
+
+static bool try(sd_bus *bus, const char *name, const char *holder) {
+        sd_bus_error error = SD_BUS_ERROR_NULL;
+        g_autoptr(sd_bus_message) m = NULL;
+        int r;
+
+        r = sd_bus_call_method(bus, "org.convene1", "/org/convene1", LEASES, "Acquire", &error, &m, "sta{sv}", name, HOUR, 2,
+                               "holder", "s", holder, "timeout", "t", UINT64_C(0));
+        if (r < 0)
+                g_assert_cmpstr(error.name, ==, TIMED_OUT);
+        sd_bus_error_free(&error);
+        return r >= 0;
+}
+
+/* The holder's time begins before its call, and is a little shorter than what others wait for. */
+static void test_lease_until(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        uint64_t before = boottime_usec(), until, others, token, shown, ttl;
+        g_autoptr(sd_bus_message) m = NULL;
+        const char *holder;
+
+        token = acquire(bus, "until", "a", HOUR, &until);
+        g_assert_cmpuint(until, >=, before + HOUR / 100 * 99);
+        g_assert_cmpuint(until, <=, boottime_usec() + HOUR / 100 * 99);
+
+        m = call(bus, LEASES, "Get", "sa{sv}", "until", 0);
+        g_assert_cmpint(sd_bus_message_read(m, "sttt", &holder, &shown, &ttl, &others), >, 0);
+        g_assert_cmpstr(holder, ==, "a");
+        g_assert_cmpuint(shown, ==, token);
+        g_assert_cmpuint(ttl, ==, HOUR);
+        g_assert_cmpuint(others, >=, before + HOUR);
+        g_assert_cmpuint(others, <=, boottime_usec() + HOUR);
+}
+
+/* The asking is a client itself, and one that has left may still be counted. */
+static uint64_t count_clients(void) {
+        uint64_t least = UINT64_MAX;
+
+        for (unsigned i = 0; i < 20; i++)
+                least = MIN(least, agent_statistic(shared, "clients_now"));
+        return least;
+}
+
+/* Who waits goes on calling; who has left does not get it. */
+static void test_lease_waiting(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), waiting = peer_new(shared), other = peer_new(shared);
+        g_autoptr(Record) r = record_new(waiting), later = record_new(other);
+        uint64_t until, clients;
+
+        (void) acquire(bus, "waiting", "a", HOUR, &until);
+        call_later(waiting, r, "lease", LEASES, "Acquire", "sta{sv}", "waiting", HOUR, 1, "holder", "s", "gone");
+        call_later(waiting, r, "sync", TREE, "Sync", "a{sv}", 0);
+        record_wait(waiting, r, 1);
+        g_assert_cmpstr(record_line(r, 0), ==, "reply sync");
+        call_later(other, later, "lease", LEASES, "Acquire", "sta{sv}", "waiting", HOUR, 1, "holder", "s", "later");
+        call_later(other, later, "sync", TREE, "Sync", "a{sv}", 0);
+        record_wait(other, later, 1);
+        g_assert_cmpstr(record_line(later, 0), ==, "reply sync");
+
+        clients = count_clients();
+        g_clear_pointer(&r, record_free);
+        g_clear_pointer(&waiting, peer_free);
+        while (count_clients() >= clients)
+                ;
+        release(bus, "waiting", "a");
+        record_wait(other, later, 2);
+        g_assert_cmpstr(record_line(later, 1), ==, "reply lease");
+        g_assert_true(try(bus, "waiting", "later"));
+        g_assert_false(try(bus, "waiting", "gone"));
+}
+
+static void test_lease_mistakes(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        static const char *const names[] = { "", "a/b", "/a", ".", ".." };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+                g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Acquire", "sta{sv}", names[i], HOUR, 0));
+                g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Release", "sa{sv}", names[i], 0));
+                g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Get", "sa{sv}", names[i], 0));
+        }
+        g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Acquire", "sta{sv}", "x", UINT64_C(0), 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Acquire", "sta{sv}", "x", UINT64_MAX, 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Acquire", "sta{sv}", "x", HOUR, 1, "holder", "s", ""));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Transfer", "ssa{sv}", "x", "", 0));
+        g_free(call_fails(bus, NOT_HELD, LEASES, "Transfer", "ssa{sv}", "x", "somebody", 0));
+        g_free(call_fails(bus, "org.convene1.Error.InvalidACL", LEASES, "Acquire", "sta{sv}", "x", HOUR, 1, "acl", "a(uss)", 1, 99,
+                          "no", "such"));
+        g_assert_false(exists(bus, "/convene/leases/x"));
+}
+
+/* Additions under way at the same time: none is lost, and their answers are all different. */
+static void test_counter_pipeline(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        g_autoptr(Record) r = record_new(bus);
+        g_autoptr(sd_bus_message) m = NULL;
+        int64_t value;
+
+        for (unsigned i = 0; i < 200; i++)
+                call_later(bus, r, "add", COUNTERS, "Add", "sxa{sv}", "pipeline", (int64_t) 1, 0);
+        record_wait(bus, r, 200);
+        for (unsigned i = 0; i < 200; i++)
+                g_assert_cmpstr(record_line(r, i), ==, "reply add");
+        m = call(bus, COUNTERS, "Get", "sa{sv}", "pipeline", 0);
+        g_assert_cmpint(sd_bus_message_read(m, "x", &value), >, 0);
+        g_assert_cmpint(value, ==, 200);
+        g_free(call_fails(bus, BAD_VERSION, COUNTERS, "Set", "sxa{sv}", "pipeline", (int64_t) 1, 1, "expect", "x", (int64_t) 199));
+        g_free(call_fails(bus, BAD_ARGUMENTS, COUNTERS, "Add", "sxa{sv}", "a/b", (int64_t) 1, 0));
+        g_free(call_fails(bus, NO_NODE, COUNTERS, "Get", "sa{sv}", "nothing", 0));
+}
+
+static void test_calls_are_charged(void) {
+        Agent *a = agent_new("Calls=4\n");
+        sd_bus *bus = peer_new(a), *admin = peer_new(a);
+        Record *r = record_new(bus);
+        uint64_t until;
+
+        (void) acquire(admin, "charged", "a", HOUR, &until);
+        for (unsigned i = 0; i < 5; i++)
+                call_later(bus, r, "lease", LEASES, "Acquire", "sta{sv}", "charged", HOUR, 1, "holder", "s", "b");
+        record_wait(bus, r, 1);
+        g_assert_cmpstr(record_line(r, 0), ==, "error lease " LIMIT_EXCEEDED);
+        record_free(r);
+        peer_free(bus);
+        peer_free(admin);
+        agent_free(a);
+}
+
+void add_recipe_tests(void) {
+        g_test_add_func("/recipe/lease-until", test_lease_until);
+        g_test_add_func("/recipe/lease-waiting", test_lease_waiting);
+        g_test_add_func("/recipe/lease-mistakes", test_lease_mistakes);
+        g_test_add_func("/recipe/counter-pipeline", test_counter_pipeline);
+        g_test_add_func("/recipe/calls-are-charged", test_calls_are_charged);
+}
