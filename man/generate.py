@@ -16,7 +16,8 @@ import sys
 import textwrap
 import xml.dom.minidom
 
-INTERFACES = ["Tree", "Watches", "Sessions", "Session", "Locks", "Leases", "Counters", "Ensemble", "Member", "Agent", "Statistics"]
+INTERFACES = ["Tree", "Watches", "Sessions", "Session", "Locks", "Leases", "Counters", "Barriers",
+              "Groups", "Ensemble", "Member", "Agent", "Statistics"]
 
 
 def escape(text):

@@ -4,7 +4,6 @@
  * lock, elect, leader
  */
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,46 +22,24 @@ static void append_options(Call *call, const Options *o) {
                 call_option(call, "shared", "b", true);
         if (o->slots > 0)
                 call_option(call, "slots", "u", (uint32_t) MIN(o->slots, UINT32_MAX));
-        append_patience(call);
-        if (o->session_timeout_msec > 0)
-                call_option(call, "session-timeout", "u", (uint32_t) MIN(o->session_timeout_msec, UINT32_MAX));
-        if (o->data)
-                call_option_bytes(call, "data", o->data, strlen(o->data));
-        if (o->acl->len > 0)
-                call_option_acl(call, "acl", o->acl);
+        append_grant_options(call);
 }
 
 static ExitStatus obtain(Ctl *c, const char *method, const char *name, Granted *ret) {
         g_auto(Call) call = CALL_INIT(c);
-        g_autoptr(sd_bus_message) reply = NULL;
-        const char *path;
-        int fd;
 
         call_begin(&call, "Locks", method);
         call_append(&call, "s", name);
         append_options(&call, c->options);
-        ExitStatus e = call_send(&call, name, &reply);
-        if (e != EXIT_STATUS_OK)
-                return e;
-
-        int r = sd_bus_message_read(reply, "htsu", &fd, &ret->token, &path, &ret->grace_msec);
-        if (r < 0)
-                return bad_reply(r);
-        ret->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-        if (ret->fd < 0)
-                return bad_reply(-errno);
-        ret->path = g_strdup(path);
-        return EXIT_STATUS_OK;
+        return granted_receive(&call, name, ret);
 }
 
 static ExitStatus obtain_and_run(Ctl *c, const char *method, const char *name) {
         const Options *o = c->options;
         g_auto(Granted) granted = { .fd = -1 };
 
-        if (!o->command || !o->command[0]) {
-                print_error("which command?  It stands behind \"--\"; see \"convenectl --help\"");
+        if (!need_command(c))
                 return EXIT_STATUS_USAGE;
-        }
         if (o->shared && o->slots > 0) {
                 print_error("--shared and --slots exclude each other");
                 return EXIT_STATUS_USAGE;

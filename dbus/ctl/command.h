@@ -21,6 +21,8 @@ typedef enum ArgumentKind {
         ARGUMENT_ELECTION,              /* a name below /convene/elections */
         ARGUMENT_LEASE,
         ARGUMENT_COUNTER,
+        ARGUMENT_BARRIER,
+        ARGUMENT_GROUP,
 } ArgumentKind;
 
 #define ARGUMENTS_MANY UINT_MAX
@@ -88,6 +90,15 @@ ExitStatus cmd_lease_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_counter_get(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_counter_add(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_counter_set(Ctl *c, char **arguments, unsigned count);
+/* cmd-barrier.c */
+ExitStatus cmd_barrier_close(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_barrier_open(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_barrier_wait(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_barrier_enter(Ctl *c, char **arguments, unsigned count);
+/* cmd-group.c */
+ExitStatus cmd_group_join(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_group_list(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_group_watch(Ctl *c, char **arguments, unsigned count);
 /* cmd-status.c */
 ExitStatus cmd_status(Ctl *c, char **arguments, unsigned count);
 /* cmd-member.c */

@@ -189,6 +189,12 @@ static void offer_argument(Ctl *c, ArgumentKind kind, const char *prefix) {
         case ARGUMENT_COUNTER:
                 offer_names(c, "/convene/counters", prefix);
                 break;
+        case ARGUMENT_BARRIER:
+                offer_names(c, "/convene/barriers", prefix);
+                break;
+        case ARGUMENT_GROUP:
+                offer_names(c, "/convene/groups", prefix);
+                break;
         case ARGUMENT_FILE:
                 puts(":file");          /* the shell knows files better */
                 break;

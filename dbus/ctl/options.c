@@ -72,6 +72,7 @@ static const struct {
         ROW(TRY, FLAG, try_only, "try", 0, NULL, "Do not wait for others at all"),
         ROW(HOLDER, STRING, holder, "holder", 0, "TEXT", "Who has the lease (default: this unit or user, on this host)"),
         ROW(EXPECT, STRING, expect, "expect", 0, "N", "Only if this is the value"),
+        ROW(AS, STRING, as, "as", 0, "NAME", "Be called this in the group (default: host and process)"),
 #undef ROW
 };
 
@@ -100,6 +101,7 @@ void options_done(Options *o) {
         g_free(o->advertise);
         g_free(o->holder);
         g_free(o->expect);
+        g_free(o->as);
         g_strfreev(o->arguments);
         g_strfreev(o->command);
 }

@@ -59,6 +59,7 @@ typedef enum OptionId {
         OPTION_TRY,
         OPTION_HOLDER,
         OPTION_EXPECT,
+        OPTION_AS,
         _OPTION_MAX,
 } OptionId;
 
@@ -76,7 +77,7 @@ typedef struct Options {
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */
-        char *unit, *path, *data, *root, *listen, *advertise, *holder, *expect;
+        char *unit, *path, *data, *root, *listen, *advertise, *holder, *expect, *as;
 
         uint64_t given;                                 /* OPTION_BIT()s */
         char **arguments;                               /* the command first; NULL-terminated */

@@ -6,6 +6,9 @@
 
 #include "dbus/ctl/recipe.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <time.h>
 
 #define ANSWER_USEC (UINT64_C(10) * 1000 * 1000)        /* for the agent to say that the time has run out */
@@ -19,6 +22,43 @@ void append_patience(Call *call) {
                 call_option(call, "timeout", "t", o->try_only ? UINT64_C(0) : o->timeout_msec * 1000);
         if (call->ctl->bus)
                 (void) sd_bus_set_method_call_timeout(call->ctl->bus, most);
+}
+
+void append_grant_options(Call *call) {
+        const Options *o = call->ctl->options;
+
+        append_patience(call);
+        if (o->session_timeout_msec > 0)
+                call_option(call, "session-timeout", "u", (uint32_t) MIN(o->session_timeout_msec, UINT32_MAX));
+        if (o->data)
+                call_option_bytes(call, "data", o->data, strlen(o->data));
+        if (o->acl->len > 0)
+                call_option_acl(call, "acl", o->acl);
+}
+
+ExitStatus granted_receive(Call *call, const char *subject, Granted *ret) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        const char *path;
+        int fd;
+
+        ExitStatus e = call_send(call, subject, &reply);
+        if (e != EXIT_STATUS_OK)
+                return e;
+        int r = sd_bus_message_read(reply, "htsu", &fd, &ret->token, &path, &ret->grace_msec);
+        if (r < 0)
+                return bad_reply(r);
+        ret->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        if (ret->fd < 0)
+                return bad_reply(-errno);
+        ret->path = g_strdup(path);
+        return EXIT_STATUS_OK;
+}
+
+bool need_command(const Ctl *c) {
+        if (c->options->command && c->options->command[0])
+                return true;
+        print_error("which command?  It stands behind \"--\"; see \"convenectl --help\"");
+        return false;
 }
 
 uint64_t boottime_left_msec(uint64_t until_usec) {

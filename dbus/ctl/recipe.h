@@ -6,11 +6,19 @@
  */
 
 #include "dbus/ctl/connection.h"
+#include "dbus/ctl/guard.h"
 #include "dbus/ctl/json.h"
 #include "dbus/ctl/output.h"
 
 /* Into open options: how long the agent waits, by --timeout and --try; the answer may take a little longer. */
 void append_patience(Call *call);
+
+/* Into open options: all that every grant knows. */
+void append_grant_options(Call *call);
+/* Sends the call that asks for one. */
+ExitStatus granted_receive(Call *call, const char *subject, Granted *ret);
+/* False, with a sentence, if no command stands behind "--". */
+bool need_command(const Ctl *c);
 
 /* From now to this instant of CLOCK_BOOTTIME; 0 if it is over. */
 uint64_t boottime_left_msec(uint64_t until_usec);

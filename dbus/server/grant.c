@@ -27,23 +27,23 @@
 
 static void grant_on_work(void *userdata);
 static void grant_on_look(void *userdata);
+static void grant_make(Grant *g);
 
 /*
  * Birth and death
  */
 
-static Grant *grant_new(Server *s, ContenderRole role, const char *parent) {
+static Grant *grant_new(Server *s, const GrantKind *kind, const char *parent) {
         Grant *g = g_new0(Grant, 1);
 
         g->server = s;
-        g->role = role;
+        g->kind = kind;
         g->slots = 1;
         g->parent = g_strdup(parent);
         g->patience_usec = UINT64_MAX;
         g->link.data = g;
         deferred_init(&g->work, grant_on_work, g);
-        g->guest.look = grant_on_look;
-        g->guest.userdata = g;
+        g->guest = (Guest) { .every_event = kind->saw, .look = grant_on_look, .saw = kind->saw, .userdata = g };
         g_queue_push_tail_link(&s->grants, &g->link);
         return g;
 }
@@ -71,6 +71,7 @@ static void grant_free(Grant *g) {
         g_clear_pointer(&g->data, g_bytes_unref);
         recipe_acl_done(&g->acl);
         g_free(g->parent);
+        g_free(g->node);
         g_free(g->name);
         g_free(g);
 }
@@ -222,18 +223,18 @@ static void grant_give(Grant *g) {
 
 static void grant_on_look(void *userdata) {
         Grant *g = userdata;
-        const Lineup *l;
-        unsigned place;
-        bool there, holds;
+        GrantStanding standing;
 
-        if (!g->owned || (g->state != GRANT_WAITING && g->state != GRANT_HELD))
+        if (!g->owned || g->state == GRANT_LEAVING)
                 return;
-        l = place_lineup(&g->guest);
-        there = lineup_find(l, g->name, &place);
-        holds = there && lineup_holds(l, place, g->slots, NULL);
-        if (!there)
+        standing = g->kind->stand(g);
+        if (g->state == GRANT_OPENING)
+                grant_make(g);                  /* it had to look before */
+        if (g->state != GRANT_WAITING && g->state != GRANT_HELD)
+                return;
+        if (standing == STANDING_GONE)
                 grant_refuse(g, CONVENE_NOT_HELD, g->parent);   /* somebody has deleted it */
-        else if (g->state == GRANT_WAITING && holds)
+        else if (g->state == GRANT_WAITING && standing == STANDING_HOLDS)
                 grant_give(g);
         else if (g->state == GRANT_WAITING && g->patience_usec == 0)
                 grant_refuse(g, CONVENE_TIMED_OUT, g->parent);
@@ -271,18 +272,16 @@ static void on_made(Call *call, const Result *result) {
 
 static void grant_make(Grant *g) {
         Server *s = g->server;
-        char prefix[CONTENDER_PREFIX_BYTES];
-        g_autofree char *path = NULL;
+        g_autofree char *path = g_strdup_printf("%s/%s", g->parent, g->node);
         size_t size;
         Request r = {
                 .op = REQUEST_CREATE,
+                .path = path,
                 .session = g->owned->id,
-                .mode = CREATE_EPHEMERAL_SEQUENTIAL,
+                .mode = g->kind->is_sequential ? CREATE_EPHEMERAL_SEQUENTIAL : CREATE_EPHEMERAL,
         };
         Call *making;
 
-        contender_prefix(g->role, g->id, prefix);
-        r.path = path = g_strdup_printf("%s/%s", g->parent, prefix);
         r.data = g_bytes_get_data(g->data, &size) ?: (const void *) "";
         r.data_size = (uint32_t) size;
 
@@ -296,10 +295,30 @@ static void grant_make(Grant *g) {
         call_start_detached(making, &r);
 }
 
+static void on_made_beside(Call *call, const Result *result) {
+}
+
+void grant_make_beside(Grant *g, const char *name) {
+        g_autofree char *path = g_strdup_printf("%s/%s", g->parent, name);
+        Request r = {
+                .op = REQUEST_CREATE,
+                .path = path,
+                .session = g->owned->id,
+                .data = (const uint8_t *) "",
+                .acl = own_acl(g),
+                .mode = CREATE_EPHEMERAL,
+        };
+
+        call_start_detached(call_new_detached(g->server, NULL, NULL, &r, on_made_beside), &r);
+}
+
 static void grant_after_make(Grant *g) {
         if (g->made == CONVENE_OK) {
                 g->state = GRANT_WAITING;
-                place_join(g->server, g->parent, &g->guest);
+                if (g->guest.place)
+                        place_look(&g->guest);
+                else
+                        place_join(g->server, g->parent, &g->guest);
         } else if (g->made == CONVENE_NO_NODE && g->parents_made == CONVENE_OK && g->tries < TRIES_MAX)
                 grant_make(g);                  /* an empty container was removed in between */
         else                                    /* why there is no parent says more than that there is none */
@@ -345,6 +364,8 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
         owners_give(o, NULL);                   /* it lives with the descriptor and is nobody's to use */
         if (g->state == GRANT_LEAVING)
                 owners_hang_up(o);
+        else if (g->kind->saw)
+                place_join(g->server, g->parent, &g->guest);    /* what it is to see comes with its znode */
         else
                 grant_make(g);
 }
@@ -354,60 +375,77 @@ static void on_never(Call *call, const Result *result) {
 }
 
 /* The call that waits is charged to its caller as any other without an answer, data included. */
-static Call *make_waiting_call(Caller *c, sd_bus_message *m, const GrantRequest *r, const char *path) {
+static Call *make_waiting_call(Caller *c, sd_bus_message *m, const GrantRequest *r, const Options *o, const char *path) {
         Request shape = {
                 .op = REQUEST_CREATE,
                 .path = path,
                 .caller = c->identities,
-                .data = r->data,
-                .data_size = (uint32_t) r->data_size,
-                .acl = r->options->given & OPTION_ACL ? options_acl(r->options)
-                                                      : recipe_nearest_acl(member_get_tree(c->server->member), r->parent),
-                .mode = CREATE_PERSISTENT_SEQUENTIAL,
+                .data = o->data_size > 0 ? o->data : (const void *) "",
+                .data_size = (uint32_t) MIN(o->data_size, UINT32_MAX),
+                .acl = o->given & OPTION_ACL ? options_acl(o)
+                                             : recipe_nearest_acl(member_get_tree(c->server->member), r->parent),
+                .mode = !r->kind || r->kind->is_sequential ? CREATE_PERSISTENT_SEQUENTIAL : CREATE_PERSISTENT,
         };
 
+        if (sd_bus_can_send(c->channel->bus, SD_BUS_TYPE_UNIX_FD) <= 0) {
+                reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
+                              "this connection takes no descriptors, and the answer is one");
+                return NULL;
+        }
         return call_new_detached(c->server, c, m, &shape, on_never);
 }
 
 static void open_session(Grant *g, Caller *c, uint32_t timeout_msec) {
         OpenPlan *plan = open_plan_new(g->server, OWNER_DESCRIPTOR, timeout_msec);
 
-        g_strlcpy(plan->label, contender_role_to_string(g->role), sizeof(plan->label));
-        if (g->role == CONTENDER_LEASE)
+        g_strlcpy(plan->label, g->kind->label ?: contender_role_to_string(g->role), sizeof(plan->label));
+        if (!g->kind->label && g->role == CONTENDER_LEASE)
                 g_snprintf(plan->label, sizeof(plan->label), "%s-%" PRIu32, contender_role_to_string(g->role), g->slots);
         plan->opened = on_opened;
         plan->userdata = g;
         owners_open(g->server, c, NULL, plan);
 }
 
-void grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r) {
-        Server *s = c->server;
-        uint8_t id[16];
+static char *choose_node(const GrantRequest *r, const GrantKind *kind) {
         char prefix[CONTENDER_PREFIX_BYTES];
-        g_autofree char *path = NULL;
-        Call *call;
-        Grant *g;
+        uint8_t id[16];
 
+        if (r->node)
+                return g_strdup(r->node);
         if (getrandom(id, sizeof(id), 0) != sizeof(id))
                 g_error("getrandom() gave no %zu bytes", sizeof(id));
         contender_prefix(r->role, id, prefix);
-        path = g_strdup_printf("%s/%s", r->parent, prefix);
-        call = make_waiting_call(c, m, r, path);
+        if (!kind->is_sequential)               /* the UUID in it is name enough */
+                return g_strndup(prefix + strlen("_c_"), CONTENDER_UUID_TEXT);
+        return g_strdup(prefix);
+}
+
+int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Options *o) {
+        const GrantKind *kind = r->kind ?: &grant_contender;
+        g_autofree char *node = choose_node(r, kind), *path = g_strdup_printf("%s/%s", r->parent, node);
+        Server *s = c->server;
+        Call *call;
+        Grant *g;
+
+        call = make_waiting_call(c, m, r, o, path);
         if (!call)
-                return;                         /* has been answered */
+                return METHOD_DONE;             /* has been answered */
         call_settle(call);
 
-        g = grant_new(s, r->role, r->parent);
+        g = grant_new(s, kind, r->parent);
         g->call = call;
-        memcpy(g->id, id, sizeof(g->id));
+        g->role = r->role;
         g->slots = r->slots;
-        g->data = g_bytes_new(r->data, r->data_size);
-        recipe_acl_init(&g->acl, r->options);
-        g->patience_usec = r->patience_usec;
-        if (r->patience_usec > 0 && r->patience_usec < UINT64_MAX / 2)
-                (void) sd_event_add_time_relative(s->event, &g->patience, CLOCK_BOOTTIME, r->patience_usec, ACCURACY_USEC,
+        g->count.wanted = r->slots;
+        g->node = g_steal_pointer(&node);
+        g->data = g_bytes_new(o->data, o->data_size);
+        recipe_acl_init(&g->acl, o);
+        g->patience_usec = o->given & OPTION_PATIENCE ? o->patience_usec : UINT64_MAX;
+        if (g->patience_usec > 0 && g->patience_usec < UINT64_MAX / 2)
+                (void) sd_event_add_time_relative(s->event, &g->patience, CLOCK_BOOTTIME, g->patience_usec, ACCURACY_USEC,
                                                   on_patience, g);
-        open_session(g, c, r->session_timeout_msec);
+        open_session(g, c, o->session_timeout_msec);
+        return METHOD_DONE;
 }
 
 /*
@@ -424,39 +462,58 @@ uint32_t grant_label_slots(const char *label) {
         return (uint32_t) slots;
 }
 
-static bool label_is_grant(const char *label) {
+/* NULL: it is none of ours. */
+static const GrantKind *kind_of_label(const char *label) {
+        static const GrantKind *const kinds[] = { &grant_member, &grant_entrant };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
+                if (g_str_equal(label, kinds[i]->label))
+                        return kinds[i];
         for (ContenderRole role = 0; role < _CONTENDER_ROLE_MAX; role++)
                 if (g_str_equal(label, contender_role_to_string(role)))
-                        return true;
-        return grant_label_slots(label) > 0;
+                        return &grant_contender;
+        return grant_label_slots(label) > 0 ? &grant_contender : NULL;
+}
+
+/* The znode that stands for it: the only one that its session has, but for what it made beside. */
+static char *find_own(Server *s, uint64_t session) {
+        Request r = { .op = REQUEST_GET_EPHEMERALS, .path = "/", .session = session };
+        const char *own = NULL;
+        Result result;
+
+        tree_read(member_tree(s->member), &r, &result);
+        if (result.status != CONVENE_OK)
+                return NULL;
+        for (uint32_t i = 0; i < result.items_count; i++) {
+                if (g_str_has_suffix(result.items[i].path, "/" BARRIER_READY) && result.items_count > 1)
+                        continue;
+                if (own)
+                        return NULL;
+                own = result.items[i].path;
+        }
+        return g_strdup(own);
 }
 
 /* Whoever only waited has lost the call with the agent, and the other end of the descriptor was the agent's: that hangs up. */
 void grant_recover(OwnedSession *o, const char *label) {
-        Server *s = o->server;
-        Request r = { .op = REQUEST_GET_EPHEMERALS, .path = "/", .session = o->id };
+        const GrantKind *kind = kind_of_label(label);
         g_autofree char *path = NULL;
-        ContenderName parsed;
-        Result result;
+        ContenderName parsed = { 0 };
         char *slash;
         Grant *g;
 
-        if (!label_is_grant(label))
+        if (!kind)
                 return;
-        tree_read(member_tree(s->member), &r, &result);
-        if (result.status != CONVENE_OK || result.items_count != 1) {
+        path = find_own(o->server, o->id);
+        slash = path ? strrchr(path, '/') : NULL;
+        if (!slash || slash == path || (kind->is_sequential && !contender_parse(slash + 1, &parsed))) {
                 owners_hang_up(o);              /* its znode was not made, or deleted */
-                return;
-        }
-        path = g_strdup(result.items[0].path);
-        slash = strrchr(path, '/');
-        if (!contender_parse(slash + 1, &parsed)) {
-                owners_hang_up(o);
                 return;
         }
         *slash = '\0';
 
-        g = grant_new(s, parsed.role, path);
+        g = grant_new(o->server, kind, path);
+        g->role = parsed.role;
         g->slots = MAX(grant_label_slots(label), 1);
         g->name = g_strdup(slash + 1);
         g->state = GRANT_HELD;

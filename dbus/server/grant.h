@@ -4,14 +4,15 @@
 /*
  * Grant
  *
- * A lock, a slot of a semaphore or leadership that somebody on this host holds or waits for: an ephemeral sequential znode whose
- * session lives with a descriptor.  Whether it holds follows from the names beside it in this agent's own tree (agent/recipe),
+ * A lock, a slot of a semaphore, leadership, a place in a group or behind a barrier that somebody on this host has or waits for: an
+ * ephemeral znode whose session lives with a descriptor.  Whether it holds follows from the names beside it in this agent's own tree (agent/recipe),
  * looked at again whenever one of them has gone.  So a release is one entry, and costs nobody else a message.
  *
  * What is held is given up before the ensemble could give it to another: the descriptor hangs up while a quarter of the
  * session's timeout is left of the promise (DESIGN 2.8).
  */
 
+#include "agent/recipe/barrier.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/place.h"
 #include "dbus/server/recipe.h"
@@ -26,13 +27,33 @@ typedef enum GrantState {
         GRANT_LEAVING,                  /* until its session has ended */
 } GrantState;
 
-typedef struct Grant {
+typedef enum GrantStanding {
+        STANDING_GONE,                  /* its znode is not there */
+        STANDING_WAITS,
+        STANDING_HOLDS,
+} GrantStanding;
+
+typedef struct Grant Grant;
+
+typedef struct GrantKind {
+        const char *label;              /* in the owner text of its session; NULL: the contender's role */
+        bool is_sequential;
+        GrantStanding (*stand)(Grant *g);
+        void (*saw)(void *userdata, WatchEventType type, const char *path, Zxid zxid);  /* of its guest */
+} GrantKind;
+
+extern const GrantKind grant_contender, grant_member, grant_entrant;
+
+struct Grant {
         Server *server;
         GList link;                     /* in Server.grants */
         GrantState state;
-        ContenderRole role;
-        uint32_t slots;                 /* LEASE; otherwise 1 */
-        uint8_t id[16];
+        const GrantKind *kind;
+        ContenderRole role;             /* of a contender */
+        uint32_t slots;                 /* of a semaphore; of a barrier, how many must come; otherwise 1 */
+        char *node;                     /* what to create: a name, or a prefix if the kind is sequential */
+        BarrierCount count;             /* of a barrier */
+        bool makes_ready;
         char *parent;                   /* where it queues up */
         char *name;                     /* in there; NULL: not made yet */
         Zxid token;
@@ -52,25 +73,28 @@ typedef struct Grant {
         uint64_t unknown_since_usec;    /* recovered, and nothing has been promised yet */
         sd_event_source *promise;
         Deferred work;
-} Grant;
+};
 
 /* What somebody asks for; everything is copied. */
 typedef struct GrantRequest {
+        const GrantKind *kind;          /* NULL: contender */
         ContenderRole role;
-        uint32_t slots, session_timeout_msec;
-        uint64_t patience_usec;
+        const char *node;               /* unless sequential; NULL: a random one */
+        uint32_t slots;
         const char *parent;
-        const uint8_t *data;
-        size_t data_size;
-        const Options *options;         /* the ACL is there */
 } GrantRequest;
+
+#define OPTIONS_GRANT (OPTION_PATIENCE | OPTION_DATA | OPTION_ACL | OPTION_SESSION_TIMEOUT)
 
 void grants_done(Server *s);
 
-/* Queues up for the caller, whose call is answered when it holds, or with why it does not. */
-void grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r);
+/* Queues up for the caller, whose call is answered when it holds, or with why it does not.  Takes OPTIONS_GRANT of the options.  Returns
+ * METHOD_DONE. */
+int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Options *o);
 void grants_on_caller_gone(Caller *c);
 void grant_on_session_gone(Grant *g);
+/* Makes another ephemeral beside its own, if it can be made. */
+void grant_make_beside(Grant *g, const char *name);
 /* After a restart of the agent: what such a session stands for is held on. */
 void grant_recover(OwnedSession *o, const char *label);
 /* How many slots the semaphore has by the owner text of one who contends for it; 0: it does not say. */

@@ -14,28 +14,15 @@
 #include "dbus/server/error.h"
 #include "dbus/server/server-private.h"
 
-#define OPTIONS_GRANT (OPTION_PATIENCE | OPTION_DATA | OPTION_ACL | OPTION_SESSION_TIMEOUT)
-
 static int start(Caller *c, sd_bus_message *m, const char *root, const char *name, const Options *o, GrantRequest *r) {
         g_autofree char *path = recipe_path(root, name), *leases = NULL;
 
         if (!path)
                 return recipe_refuse_name(c, m);
-        if (sd_bus_can_send(c->channel->bus, SD_BUS_TYPE_UNIX_FD) <= 0) {
-                reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
-                              "this connection takes no descriptors, and the answer is one");
-                return METHOD_DONE;
-        }
         if (r->role == CONTENDER_LEASE)
                 leases = g_strdup_printf("%s/" GRANT_SLOTS, path);
         r->parent = leases ?: path;
-        r->patience_usec = o->given & OPTION_PATIENCE ? o->patience_usec : UINT64_MAX;
-        r->session_timeout_msec = o->session_timeout_msec;
-        r->data = o->data_size > 0 ? o->data : (const void *) "";
-        r->data_size = o->data_size;
-        r->options = o;
-        grant_start(c, m, r);
-        return METHOD_DONE;
+        return grant_start(c, m, r, o);
 }
 
 static int method_lock(Caller *c, sd_bus_message *m) {

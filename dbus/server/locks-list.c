@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "agent/base/limits.h"
-#include "agent/host/owner.h"
 #include "dbus/server/codec.h"
 #include "dbus/server/error.h"
+#include "dbus/server/holder.h"
 #include "dbus/server/locks.h"
 #include "dbus/server/server-private.h"
 
@@ -28,48 +28,30 @@ typedef struct Standing {
         unsigned holders;
 } Standing;
 
-/* One contender; strings belong to the tree. */
-typedef struct Row {
-        Stat stat;
-        SessionInfo session;
-        bool has_session;
-        OwnerText owner;
-        bool has_owner;
-} Row;
-
 static bool may_read(Server *s, const char *path, Identities who) {
         const Acl *acl = tree_get_acl(member_get_tree(s->member), path);
 
         return acl && acl_allows(acl, PERMISSION_READ, who);
 }
 
-static bool row_read(const Standing *st, unsigned place, Row *ret) {
-        g_autofree char *path = g_strdup_printf("%s/%s", st->path, lineup_at(st->lineup, place)->name);
-        Request r = {
-                .op = REQUEST_EXISTS,
-                .path = path,
-                .caller = { st->server->identities, G_N_ELEMENTS(st->server->identities) },
-        };
-        Result result;
-
-        tree_read(member_tree(st->server->member), &r, &result);
-        if (result.status != CONVENE_OK)
-                return false;
-        *ret = (Row) { .stat = result.stat };
-        ret->has_session = tree_get_session(member_get_tree(st->server->member), ret->stat.ephemeral_owner, &ret->session);
-        ret->has_owner = ret->has_session &&
-                         owner_text_parse((OwnerTextKind) ret->session.owner_kind, ret->session.owner, &ret->owner);
-        return true;
+static char *row_path(const Standing *st, unsigned place) {
+        return g_strdup_printf("%s/%s", st->path, lineup_at(st->lineup, place)->name);
 }
 
-static uint32_t row_slots(const Row *row) {
-        return row->has_owner && row->owner.kind == OWNER_TEXT_DESCRIPTOR ? grant_label_slots(row->owner.name) : 0;
+static bool row_read(const Standing *st, unsigned place, Holder *ret) {
+        g_autofree char *path = row_path(st, place);
+
+        return holder_read(st->server, path, ret);
+}
+
+static uint32_t row_slots(const Holder *h) {
+        return h->has_owner && h->owner.kind == OWNER_TEXT_DESCRIPTOR ? grant_label_slots(h->owner.name) : 0;
 }
 
 /* A contender that came another way does not say how many slots it goes by: those of the others, or else no limit. */
 static bool standing_holds(const Standing *st, unsigned place) {
         uint32_t slots = 1;
-        Row row;
+        Holder row;
 
         if (lineup_at(st->lineup, place)->parsed.role == CONTENDER_LEASE)
                 slots = row_read(st, place, &row) ? row_slots(&row) : 0;
@@ -81,7 +63,7 @@ static bool standing_holds(const Standing *st, unsigned place) {
 static void standing_init(Standing *st, Server *s, const char *name, const char *path) {
         *st = (Standing) { .server = s, .name = name, .path = path, .lineup = place_read(s, path) };
         for (unsigned i = 0; i < lineup_length(st->lineup); i++) {
-                Row row;
+                Holder row;
 
                 if (lineup_at(st->lineup, i)->parsed.role == CONTENDER_LEASE && row_read(st, i, &row))
                         st->slots = MAX(st->slots, row_slots(&row));
@@ -90,32 +72,17 @@ static void standing_init(Standing *st, Server *s, const char *name, const char 
                 st->holders += standing_holds(st, i);
 }
 
-static const char *host_of(Server *s, uint32_t sid) {
-        MemberStatus status;
-
-        member_get_status(s->member, &status);
-        for (unsigned i = 0; status.config && i < status.config->members_count; i++)
-                if (status.config->members[i].sid == sid)
-                        return status.config->members[i].name;
-        return "";
-}
-
 static int append_row(sd_bus_message *m, const Standing *st, unsigned place) {
-        const LineupEntry *e = lineup_at(st->lineup, place);
-        g_autofree char *path = g_strdup_printf("%s/%s", st->path, e->name);
-        const char *unit = "", *kind;
-        Row row;
+        g_autofree char *path = row_path(st, place);
+        Holder h;
 
-        if (!row_read(st, place, &row))
+        if (!holder_read(st->server, path, &h))
                 return 0;
-        kind = contender_role_to_string(e->parsed.role);
-        if (row.has_owner)
-                unit = row.owner.kind == OWNER_TEXT_UNIT ? row.owner.name : row.owner.unit;
-        return sd_bus_message_append(m, ROW_SIGNATURE, st->name, kind,
-                                     row.has_session ? host_of(st->server, row.session.member) : "", unit,
-                                     row.has_owner ? (uint32_t) row.owner.uid : UINT32_MAX,
-                                     row.has_owner ? (uint32_t) row.owner.pid : 0, row.stat.ephemeral_owner, row.stat.ctime_msec,
-                                     row.stat.czxid, (uint32_t) (lineup_length(st->lineup) - st->holders), path);
+        return sd_bus_message_append(m, ROW_SIGNATURE, st->name,
+                                     contender_role_to_string(lineup_at(st->lineup, place)->parsed.role),
+                                     holder_host(st->server, &h), holder_unit(&h), holder_uid(&h), holder_pid(&h),
+                                     h.stat.ephemeral_owner, h.stat.ctime_msec, h.stat.czxid,
+                                     (uint32_t) (lineup_length(st->lineup) - st->holders), path);
 }
 
 /* Every method answers behind the answers before it.  Takes the plan. */
@@ -221,7 +188,7 @@ int method_list_locks(Caller *c, sd_bus_message *m) {
 
 /* Data that the caller may not read is left out. */
 static int append_leader(sd_bus_message *m, const Standing *st, unsigned place, Identities who, uint64_t *ret_bytes) {
-        g_autofree char *path = g_strdup_printf("%s/%s", st->path, lineup_at(st->lineup, place)->name);
+        g_autofree char *path = row_path(st, place);
         Request r = { .op = REQUEST_GET_DATA, .path = path, .caller = who };
         Result result;
         int k;
@@ -289,7 +256,7 @@ static bool holds_token(Server *s, const char *path, Zxid token) {
 
         standing_init(&st, s, "", path);
         for (unsigned i = 0; i < lineup_length(st.lineup) && !found; i++) {
-                Row row;
+                Holder row;
 
                 found = standing_holds(&st, i) && row_read(&st, i, &row) && row.stat.czxid == token;
         }

@@ -49,6 +49,7 @@ static const OptionRow table[] = {
         ROW("holder", "s", OPTION_HOLDER, holder),
         ROW("token", "t", OPTION_TOKEN, token),
         ROW("expect", "x", OPTION_EXPECT, expect),
+        ROW("member", "s", OPTION_MEMBER, member),
 };
 
 static const OptionRow *find_row(const char *name, uint32_t known) {

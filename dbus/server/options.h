@@ -43,6 +43,7 @@ typedef enum OptionFlags {
         OPTION_HOLDER = 1 << 23,
         OPTION_TOKEN = 1 << 24,
         OPTION_EXPECT = 1 << 25,                /* x */
+        OPTION_MEMBER = 1 << 26,
 
         OPTIONS_UPDATE = OPTION_SESSION | OPTION_SUPER,
         OPTIONS_READ = OPTIONS_UPDATE | OPTION_LINEARIZABLE,
@@ -56,7 +57,7 @@ typedef struct Options {
         uint32_t limit, timeout_msec, session_timeout_msec, slots;
         uint64_t session, watch, czxid, ttl_msec, start_after_session, since, patience_usec, token;
         int64_t expect;
-        const char *start_after, *unit, *mode, *holder;
+        const char *start_after, *unit, *mode, *holder, *member;
         const uint8_t *data;
         size_t data_size;
         GArray *acl;                    /* AclEntry */

@@ -94,12 +94,12 @@ const Lineup *place_lineup(const Guest *g) {
         return p->lineup;
 }
 
-static void place_tell(Place *p, const char *path, bool deleted, Zxid zxid) {
+static void place_tell(Place *p, WatchEventType type, const char *path, Zxid zxid) {
         for (GList *i = p->guests.head; i && p->keen > 0; i = i->next) {
                 Guest *g = i->data;
 
                 if (g->saw)
-                        g->saw(g->userdata, path, deleted, zxid);
+                        g->saw(g->userdata, type, path, zxid);
         }
 }
 
@@ -109,7 +109,7 @@ static void place_on_event(void *userdata, uint64_t watch, WatchEventType type, 
 
         if (!p)
                 return;
-        place_tell(p, path, type == WATCH_EVENT_DELETED, zxid);
+        place_tell(p, type, path, zxid);
         /* Contenders who come queue up behind those who are there. */
         if (type == WATCH_EVENT_DELETED || p->keen > 0)
                 deferred_schedule(&s->later, &p->look);
@@ -121,7 +121,7 @@ static void place_on_lost(void *userdata, uint64_t watch, const char *path, Zxid
 
         if (!p)
                 return;
-        place_tell(p, NULL, false, zxid);
+        place_tell(p, WATCH_EVENT_DELETED, NULL, zxid);
         deferred_schedule(&s->later, &p->look);
 }
 

@@ -8,6 +8,7 @@
  * what happens there has all of this host's guests look, in the order in which they came, in one go.
  */
 
+#include "agent/member/member.h"
 #include "agent/recipe/lineup.h"
 #include "dbus/server/server.h"
 
@@ -20,7 +21,7 @@ typedef struct Guest {
         void (*look)(void *userdata);   /* must not leave any place; from the event loop */
         /* May be NULL.  Tells of each event when it happens, inside the member's outward call; path NULL: some may have been
          * missed. */
-        void (*saw)(void *userdata, const char *path, bool deleted, Zxid zxid);
+        void (*saw)(void *userdata, WatchEventType type, const char *path, Zxid zxid);
         void *userdata;
 } Guest;
 

@@ -11,7 +11,8 @@
 #include "dbus/server/error.h"
 #include "dbus/server/server-private.h"
 
-static const char *const roots[] = { RECIPE_ROOT, RECIPE_LOCKS, RECIPE_ELECTIONS, RECIPE_LEASES, RECIPE_COUNTERS, NULL };
+static const char *const roots[] = { RECIPE_ROOT, RECIPE_LOCKS, RECIPE_ELECTIONS, RECIPE_LEASES, RECIPE_COUNTERS,
+                                     RECIPE_BARRIERS, RECIPE_GROUPS, NULL };
 
 char *recipe_path(const char *root, const char *name) {
         g_autofree char *path = NULL;

@@ -12,6 +12,8 @@
 #define RECIPE_ELECTIONS RECIPE_ROOT "/elections"
 #define RECIPE_LEASES RECIPE_ROOT "/leases"
 #define RECIPE_COUNTERS RECIPE_ROOT "/counters"
+#define RECIPE_BARRIERS RECIPE_ROOT "/barriers"
+#define RECIPE_GROUPS RECIPE_ROOT "/groups"
 
 /* The path of a name: one component below the root, or a whole path.  NULL: it is no name. */
 char *recipe_path(const char *root, const char *name);

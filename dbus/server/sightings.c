@@ -43,14 +43,14 @@ uint64_t sightings_get(Server *s, const char *path, Zxid mzxid) {
         return now;
 }
 
-static void on_saw(void *userdata, const char *path, bool deleted, Zxid zxid) {
+static void on_saw(void *userdata, WatchEventType type, const char *path, Zxid zxid) {
         Sightings *all = userdata;
 
         if (!path)
                 all->stale = true;
         else if (path[strlen(RECIPE_LEASES)] != '/' || strchr(path + strlen(RECIPE_LEASES "/"), '/'))
                 return;                         /* no lease */
-        else if (deleted)
+        else if (type == WATCH_EVENT_DELETED)
                 g_hash_table_remove(all->by_path, path);
         else
                 sightings_put(all, path, zxid, attempt_now_usec());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * org.convene1.Leases and .Counters: what a program gets that calls them itself
+ * org.convene1.Leases, .Counters, .Barriers and .Groups: what a program gets that calls them itself
  */
 
 #include <time.h>
@@ -10,6 +10,8 @@
 
 #define LEASES "org.convene1.Leases"
 #define COUNTERS "org.convene1.Counters"
+#define BARRIERS "org.convene1.Barriers"
+#define GROUPS "org.convene1.Groups"
 #define TIMED_OUT "org.convene1.Error.TimedOut"
 #define NOT_HELD "org.convene1.Error.NotHeld"
 #define BAD_VERSION "org.convene1.Error.BadVersion"
@@ -160,10 +162,95 @@ static void test_calls_are_charged(void) {
         agent_free(a);
 }
 
+static void wait_children(sd_bus *bus, const char *path, unsigned wanted) {
+        unsigned n;
+
+        do {
+                g_autoptr(sd_bus_message) m = call(bus, TREE, "GetChildren", "sa{sv}", path, 0);
+
+                g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "s"), >, 0);
+                for (n = 0; sd_bus_message_skip(m, "s") > 0; n++)
+                        ;
+        } while (n != wanted);
+}
+
+/* Whoever leaves the bus while it waits to enter is not inside any more. */
+static void test_entrant_leaves(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), one = peer_new(shared), two = peer_new(shared);
+        g_autoptr(Record) first = record_new(one), second = record_new(two);
+
+        make_open(bus, "/leaving");
+        call_later(one, first, "enter", BARRIERS, "Enter", "sua{sv}", "/leaving", 3, 0);
+        call_later(two, second, "enter", BARRIERS, "Enter", "sua{sv}", "/leaving", 3, 0);
+        wait_children(bus, "/leaving", 2);
+        g_clear_pointer(&second, record_free);
+        g_clear_pointer(&two, peer_free);
+        wait_children(bus, "/leaving", 1);
+        g_free(call_fails(bus, TIMED_OUT, BARRIERS, "WaitEmpty", "sa{sv}", "/leaving", 1, "timeout", "t", UINT64_C(0)));
+        g_assert_cmpuint(first->lines->len, ==, 0);
+        g_clear_pointer(&first, record_free);
+        g_clear_pointer(&one, peer_free);
+        sd_bus_message_unref(call(bus, BARRIERS, "WaitEmpty", "sa{sv}", "/leaving", 0));
+        wait_children(bus, "/leaving", 0);
+}
+
+static uint64_t version_of(sd_bus_message *m, unsigned *ret_members) {
+        uint64_t version;
+
+        g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "(sssuutxtay)"), >, 0);
+        for (*ret_members = 0; sd_bus_message_skip(m, "(sssuutxtay)") > 0; (*ret_members)++)
+                ;
+        g_assert_cmpint(sd_bus_message_exit_container(m), >=, 0);
+        g_assert_cmpint(sd_bus_message_read(m, "tb", &version, NULL), >, 0);
+        return version;
+}
+
+/* Each change is another version, and who waits for one is told at once of what has changed already. */
+static void test_group_versions(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), member = peer_new(shared);
+        g_autoptr(sd_bus_message) m = call(bus, GROUPS, "Members", "sa{sv}", "versions", 0), joined = NULL;
+        unsigned count;
+        uint64_t before = version_of(m, &count), after;
+
+        g_assert_cmpuint(before, ==, 0);
+        g_assert_cmpuint(count, ==, 0);
+        g_free(call_fails(bus, TIMED_OUT, GROUPS, "Members", "sa{sv}", "versions", 2, "since", "t", before, "timeout", "t",
+                          UINT64_C(1000)));
+        joined = call(member, GROUPS, "Join", "sa{sv}", "versions", 1, "member", "s", "one");
+        g_clear_pointer(&m, sd_bus_message_unref);
+        m = call(bus, GROUPS, "Members", "sa{sv}", "versions", 1, "since", "t", before);
+        after = version_of(m, &count);
+        g_assert_cmpuint(count, ==, 1);
+        g_assert_cmpuint(after, >, before);
+        g_free(call_fails(bus, TIMED_OUT, GROUPS, "Members", "sa{sv}", "versions", 2, "since", "t", after, "timeout", "t",
+                          UINT64_C(0)));
+        g_free(call_fails(bus, "org.convene1.Error.NodeExists", GROUPS, "Join", "sa{sv}", "versions", 1, "member", "s", "one"));
+        g_clear_pointer(&joined, sd_bus_message_unref);         /* the descriptor was in it */
+        g_clear_pointer(&m, sd_bus_message_unref);
+        m = call(bus, GROUPS, "Members", "sa{sv}", "versions", 1, "since", "t", after);
+        g_assert_cmpuint(version_of(m, &count), >, after);
+        g_assert_cmpuint(count, ==, 0);
+}
+
+static void test_group_mistakes(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        static const char *const members[] = { "", ".", "..", "a/b" };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(members); i++)
+                g_free(call_fails(bus, BAD_ARGUMENTS, GROUPS, "Join", "sa{sv}", "x", 1, "member", "s", members[i]));
+        g_free(call_fails(bus, BAD_ARGUMENTS, GROUPS, "Members", "sa{sv}", "a/b", 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, BARRIERS, "Enter", "sua{sv}", "x", 0, 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, BARRIERS, "Close", "sa{sv}", "a/b", 0));
+        g_assert_false(exists(bus, "/convene/groups/x"));
+}
+
 void add_recipe_tests(void) {
         g_test_add_func("/recipe/lease-until", test_lease_until);
         g_test_add_func("/recipe/lease-waiting", test_lease_waiting);
         g_test_add_func("/recipe/lease-mistakes", test_lease_mistakes);
         g_test_add_func("/recipe/counter-pipeline", test_counter_pipeline);
+        g_test_add_func("/recipe/entrant-leaves", test_entrant_leaves);
+        g_test_add_func("/recipe/group-versions", test_group_versions);
+        g_test_add_func("/recipe/group-mistakes", test_group_mistakes);
         g_test_add_func("/recipe/calls-are-charged", test_calls_are_charged);
 }

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# test-ctl-recipe-ensemble.py - leases and counters over three agents, of which one dies; see ctl_harness.py
+# test-ctl-recipe-ensemble.py - leases, counters, barriers and groups over three agents, of which one dies; see ctl_harness.py
 #
 # The tests are one story: each goes on with the ensemble that the one before has left.
 
 import importlib
+import json
 import threading
 import time
 
 from ctl_harness import Running, command, ctl, equal, here, main
 
 story = importlib.import_module("test-ctl-ensemble")
+recipe = importlib.import_module("test-ctl-recipe")
 ensemble = None
 
 
@@ -93,6 +95,50 @@ def test_lease_when_its_agent_dies():
     leader.start()
     ensemble.whole(3)
     equal({m.good("lease", "show", "deadly", "--json").json["token"] for m in ensemble.others()}, {two})
+
+
+def test_together():
+    """A barrier opens for all hosts, with the leader killed meanwhile; and nobody begins before the last has come."""
+    leader = ensemble.leader()
+    first, second = ensemble.others(leader)
+    leader.good("barrier", "close", "start")
+    waiters = [start(m, "barrier", "wait", "start") for m in (first, second)]
+    entrants = [recipe.Entrant("relay", 3, agent=m.words()) for m in (first, second)]
+    story.wait_until(lambda: len(leader.good("ls", "/convene/barriers/relay").lines) == 2, "two have come")
+    leader.kill()
+    ensemble.leader()
+    equal([one.process.poll() for one in waiters], [None, None])
+    equal([one.running.rest["stdout"] for one in entrants], [b"", b""])
+    entrants.append(recipe.Entrant("relay", 3, agent=first.words()))
+    for one in entrants:
+        one.begun()
+    second.good("barrier", "open", "start")
+    for one in waiters:
+        equal((one.end(), one.complaint()), (0, b""))
+        one.close()
+    for one in entrants:
+        one.leave()
+    for one in entrants:
+        one.end()
+    leader.start()
+    ensemble.whole(3)
+
+
+def test_group_of_hosts():
+    a, b, c = ensemble.others()
+    joined = [recipe.Joined("hosts", f"--as={m.name}", agent=m.words()) for m in (a, b)]
+    watch = start(c, "group", "watch", "hosts", "--json", "--count=4")
+    said = [json.loads(watch.line()) for _ in range(2)]
+    equal(sorted((one["change"], one["member"], one["host"]) for one in said), sorted(("joined", m.name, m.name) for m in (a, b)))
+    joined.append(recipe.Joined("hosts", f"--as={c.name}", agent=c.words()))
+    equal(json.loads(watch.line())["member"], c.name)
+    joined[0].leave()
+    last = json.loads(watch.line())
+    equal((last["change"], last["member"]), ("left", a.name))
+    equal(watch.end(), 0)
+    watch.close()
+    for one in joined[1:]:
+        one.leave()
 
 
 def test_end():

@@ -1,15 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# test-ctl-recipe.py - leases and counters through convenectl, on one agent; see ctl_harness.py
+# test-ctl-recipe.py - leases, counters, barriers and groups through convenectl, on one agent; see ctl_harness.py
 
+import importlib
+import json
 import os
+import pathlib
+import signal
+import subprocess
+import tempfile
 import threading
 import time
 
-from ctl_harness import (ACCESS, CONFLICT, NOBODY, NO_NODE, PATIENCE, USAGE, Skip, bad, ctl, equal, good, here, main, running)
+from ctl_harness import (ACCESS, CONFLICT, NOBODY, NO_NODE, PATIENCE, SESSION, USAGE, Skip, bad, ctl, equal, good, here,
+                         main, running)
 
-NOT_GRANTED = 11
+lock = importlib.import_module("test-ctl-lock")
+NOT_GRANTED = lock.NOT_GRANTED
 
 
 def token(*words):
@@ -187,6 +195,198 @@ def test_counter_many():
     for one in threads:
         one.join()
     equal(sorted(sums), list(range(1, 161)))
+
+
+#
+# Barriers
+#
+
+def children(path):
+    answer = ctl("ls", path)
+    return answer.lines if answer.status == 0 else []
+
+
+def wait_children(path, count):
+    end = time.monotonic() + PATIENCE
+    while len(children(path)) != count:
+        assert time.monotonic() < end, children(path)
+        time.sleep(0.01)
+
+
+def test_barrier():
+    good("barrier", "wait", "gate")                     # there is none
+    good("barrier", "close", "gate")
+    good("barrier", "close", "gate")
+    bad(NOT_GRANTED, "TimedOut", "barrier", "wait", "gate", "--try")
+    bad(NOT_GRANTED, "TimedOut", "barrier", "wait", "gate", "--timeout=200ms")
+    waiters = [running("barrier", "wait", "gate") for _ in range(5)]
+    bad(NOT_GRANTED, "TimedOut", "barrier", "wait", "gate", "--timeout=200ms")
+    equal([one.process.poll() for one in waiters], [None] * 5)
+    good("barrier", "open", "gate")
+    for one in waiters:
+        equal((one.end(), one.complaint()), (0, b""))
+        one.close()
+    good("barrier", "open", "gate")
+    bad(USAGE, "BadArguments", "barrier", "wait", "a/b")
+
+
+class Entrant:
+    def __init__(self, name, count, *options, agent=()):
+        self.running = running(*agent, "barrier", "enter", *options, name, str(count), "--", "sh", "-c", "echo begun; read line; exit 7",
+                               stdin=subprocess.PIPE)
+
+    def begun(self):
+        equal(self.running.line(), "begun")
+
+    def leave(self):
+        self.running.process.stdin.close()
+
+    def end(self):
+        equal((self.running.end(), self.running.complaint()), (7, b""))
+        self.running.close()
+
+
+def test_double_barrier():
+    two = [Entrant("party", 3) for _ in range(2)]
+    wait_children("/convene/barriers/party", 2)
+    bad(NOT_GRANTED, "TimedOut", "barrier", "enter", "party", "4", "--timeout=300ms", "--", "true")
+    gone = Entrant("party", 4)
+    wait_children("/convene/barriers/party", 3)
+    for one in two:
+        one.begun()                                     # they wanted three
+    gone.running.kill(signal.SIGKILL)
+    gone.running.end()
+    gone.running.process.stdin.close()
+    gone.running.close()
+    wait_children("/convene/barriers/party", 2)
+    two[0].leave()
+    wait_children("/convene/barriers/party", 1)
+    equal(two[0].running.process.poll(), None)          # until the other has left, too
+    two[1].leave()
+    for one in two:
+        one.end()
+
+
+def test_double_barrier_ready():
+    """Clients of Curator's recipe wait for "ready", and others wait for theirs."""
+    all_three = [Entrant("ready", 3) for _ in range(3)]
+    for one in all_three:
+        one.begun()
+    wait_children("/convene/barriers/ready", 4)
+    assert "ready" in children("/convene/barriers/ready")
+    for one in all_three:
+        one.leave()
+    for one in all_three:
+        one.end()
+    good("create", "--parents", "/convene/barriers/curator/ready")
+    late = Entrant("curator", 3)
+    late.begun()
+    late.leave()
+    late.end()
+    bad(USAGE, "which command?", "barrier", "enter", "x", "2")
+    bad(USAGE, "not a number", "barrier", "enter", "x", "0", "--", "true")
+
+
+#
+# Groups
+#
+
+class Joined:
+    def __init__(self, name, *options, agent=()):
+        self.running = running(*agent, "group", "join", *options, name, "--", "sh", "-c", "echo begun; read line",
+                               stdin=subprocess.PIPE)
+        equal(self.running.line(), "begun")
+
+    def leave(self):
+        self.running.process.stdin.close()
+        self.running.end()
+        self.running.close()
+
+
+def test_group():
+    equal(good("group", "list", "workers", "--json").json, [])
+    first = Joined("workers", "--as=one", "--data=first of all")
+    second = Joined("workers")
+    shown = {one["member"]: one for one in good("group", "list", "workers", "--json").json}
+    host = good("status", "--json").json["name"]
+    default = f"{host}-{second.running.process.pid}"
+    equal(sorted(shown), sorted(["one", default]))
+    equal((shown["one"]["data"], shown["one"]["host"], shown["one"]["pid"]), ("first of all", host, first.running.process.pid))
+    assert "first of all" in good("group", "list", "workers").text
+    bad(CONFLICT, "NodeExists", "group", "join", "workers", "--as=one", "--", "true")
+    bad(USAGE, "BadArguments", "group", "join", "workers", "--as=a/b", "--", "true")
+    bad(USAGE, "BadArguments", "group", "join", "workers", "--as=", "--", "true")
+    first.leave()
+    equal([one["member"] for one in good("group", "list", "workers", "--json").json], [default])
+    second.leave()
+    again = Joined("workers", "--as=one")
+    again.leave()
+
+
+def test_group_watch():
+    early = Joined("watched", "--as=early")
+    watch = running("group", "watch", "watched", "--json", "--count=5")
+
+    def event():
+        said = json.loads(watch.line())
+        return said["change"], said["member"], said["data"]
+
+    equal(event(), ("joined", "early", ""))
+    late = Joined("watched", "--as=late", "--data=x")
+    equal(event(), ("joined", "late", "x"))
+    good("set", "/convene/groups/watched/late", "y")
+    equal(event(), ("changed", "late", "y"))
+    late.leave()
+    equal(event(), ("left", "late", "y"))
+    early.running.kill(signal.SIGKILL)
+    early.running.process.stdin.close()
+    equal(event(), ("left", "early", ""))
+    equal(watch.end(), 0)
+    watch.close()
+    early.running.close()
+
+
+def wait_lost(one):
+    equal(one.running.end(), SESSION)
+    assert "is lost" in one.running.complaint().decode()
+    one.running.process.stdin.close()
+    one.running.close()
+
+
+def test_group_lost():
+    one = Joined("lost", "--as=me")
+    good("delete", "/convene/groups/lost/me")
+    wait_lost(one)
+
+
+def test_agent_restarted():
+    """Who is in a group or behind a barrier stays there."""
+    with tempfile.TemporaryDirectory(prefix="recipe-", dir=here.work) as directory:
+        agent = lock.Keeper(pathlib.Path(directory))
+        agent.start()
+        where = (f"--address=unix:path={agent.socket}",)
+        try:
+            member = Joined("kept", "--as=me", "--data=x", agent=where)
+            pair = [Entrant("kept", 2, agent=where) for _ in range(2)]
+            for one in pair:
+                one.begun()
+            lock.wait_until(lambda: len(good(*where, "ls", "/convene/barriers/kept").lines) == 3, "two, and \"ready\"")
+            before = good(*where, "group", "list", "kept", "--json").json
+            agent.stop(signal.SIGKILL)
+            agent.take()
+            agent.start()
+            equal(good(*where, "group", "list", "kept", "--json").json, before)
+            equal(len(good(*where, "ls", "/convene/barriers/kept").lines), 3)
+            pair[0].leave()
+            lock.wait_until(lambda: len(good(*where, "ls", "/convene/barriers/kept").lines) < 3, "one has left")
+            pair[1].leave()
+            for one in pair:
+                one.end()
+            good(*where, "sessions", "close", before[0]["session"])
+            wait_lost(member)
+        finally:
+            agent.stop()
+            agent.journal.close()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/*
+ * Barrier
+ */
+
+#include "agent/recipe/barrier.h"
+
+#include <string.h>
+
+static bool is_ready(const char *name) {
+        return strcmp(name, BARRIER_READY) == 0;
+}
+
+void barrier_look(BarrierCount *b, const char *const *names, unsigned names_count) {
+        b->present = 0;
+        b->known = true;
+        for (unsigned i = 0; i < names_count; i++) {
+                if (is_ready(names[i]))
+                        b->full = true;
+                else
+                        b->present++;
+        }
+        b->full = b->full || b->present >= b->wanted;
+}
+
+bool barrier_saw(BarrierCount *b, const char *name, bool gone) {
+        bool before = b->full;
+
+        if (!b->known)
+                return false;           /* the look that is to come counts it */
+        if (is_ready(name))
+                b->full = b->full || !gone;
+        else if (gone)
+                b->present -= b->present > 0;
+        else
+                b->present++;
+        b->full = b->full || b->present >= b->wanted;
+        return b->full && !before;
+}
+
+void barrier_lost(BarrierCount *b) {
+        b->known = false;
+}
