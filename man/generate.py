@@ -17,7 +17,7 @@ import textwrap
 import xml.dom.minidom
 
 INTERFACES = ["Tree", "Watches", "Sessions", "Session", "Locks", "Leases", "Counters", "Barriers",
-              "Groups", "Ensemble", "Member", "Agent", "Statistics"]
+              "Groups", "Queues", "Ensemble", "Member", "Agent", "Statistics"]
 
 
 def escape(text):

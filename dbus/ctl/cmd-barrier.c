@@ -54,7 +54,7 @@ static ExitStatus enter(Ctl *c, const char *name, uint32_t members, Granted *ret
         call_append(&call, "su", name, members);
         call_open_options(&call);
         append_grant_options(&call);
-        return granted_receive(&call, name, ret);
+        return granted_receive(&call, name, ret, NULL);
 }
 
 /* All begin together, and end together: the exit status is the command's, unless the others could not be waited for. */

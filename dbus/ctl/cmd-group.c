@@ -29,7 +29,7 @@ ExitStatus cmd_group_join(Ctl *c, char **arguments, unsigned count) {
         if (c->options->as)
                 call_option(&call, "member", "s", c->options->as);
         append_grant_options(&call);
-        ExitStatus e = granted_receive(&call, arguments[0], &granted);
+        ExitStatus e = granted_receive(&call, arguments[0], &granted, NULL);
         if (e != EXIT_STATUS_OK)
                 return e;
         ctl_disconnect(c);

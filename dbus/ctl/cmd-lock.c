@@ -31,7 +31,7 @@ static ExitStatus obtain(Ctl *c, const char *method, const char *name, Granted *
         call_begin(&call, "Locks", method);
         call_append(&call, "s", name);
         append_options(&call, c->options);
-        return granted_receive(&call, name, ret);
+        return granted_receive(&call, name, ret, NULL);
 }
 
 static ExitStatus obtain_and_run(Ctl *c, const char *method, const char *name) {

@@ -93,6 +93,15 @@ static const Command table[] = {
           O(AS) | O(DATA) | O(ACL) | O(SESSION_TIMEOUT), 1, 1, { ARGUMENT_GROUP }, .runs_command = true,
           .run = cmd_group_join },
 
+        { "queue", "list", "NAME", "List what is in a queue", "Queues", 0, 1, 1, { ARGUMENT_QUEUE }, .run = cmd_queue_list },
+        { "queue", "put", "NAME DATA|-", "Put an item and print its path", NULL,
+          O(ACL), 2, 2, { ARGUMENT_QUEUE, ARGUMENT_OTHER }, .run = cmd_queue_put },
+        { "queue", "take", "NAME -- COMMAND...", "Run a command with an item as its input; done if it succeeds", NULL,
+          O(TRY) | O(ORDERED) | O(TRIES) | O(SESSION_TIMEOUT), 1, 1, { ARGUMENT_QUEUE }, .runs_command = true,
+          .run = cmd_queue_take },
+        { "queue", "ack", "ITEM TOKEN", "Say that an item that was taken is done", NULL,
+          0, 2, 2, { ARGUMENT_PATH, ARGUMENT_OTHER }, .run = cmd_queue_ack },
+
         { "status", NULL, "", "Show how the agent and the ensemble are", "Agent and ensemble",
           0, 0, 0, {}, .run = cmd_status },
         { "monitor", NULL, "", "Follow roles, sessions and every change of the tree", NULL,

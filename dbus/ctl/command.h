@@ -23,6 +23,7 @@ typedef enum ArgumentKind {
         ARGUMENT_COUNTER,
         ARGUMENT_BARRIER,
         ARGUMENT_GROUP,
+        ARGUMENT_QUEUE,
 } ArgumentKind;
 
 #define ARGUMENTS_MANY UINT_MAX
@@ -99,6 +100,11 @@ ExitStatus cmd_barrier_enter(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_group_join(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_group_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_group_watch(Ctl *c, char **arguments, unsigned count);
+/* cmd-queue.c */
+ExitStatus cmd_queue_put(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_queue_take(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_queue_ack(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_queue_list(Ctl *c, char **arguments, unsigned count);
 /* cmd-status.c */
 ExitStatus cmd_status(Ctl *c, char **arguments, unsigned count);
 /* cmd-member.c */

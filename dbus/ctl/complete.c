@@ -195,6 +195,9 @@ static void offer_argument(Ctl *c, ArgumentKind kind, const char *prefix) {
         case ARGUMENT_GROUP:
                 offer_names(c, "/convene/groups", prefix);
                 break;
+        case ARGUMENT_QUEUE:
+                offer_names(c, "/convene/queues", prefix);
+                break;
         case ARGUMENT_FILE:
                 puts(":file");          /* the shell knows files better */
                 break;

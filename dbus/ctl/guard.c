@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -33,6 +34,7 @@ void granted_done(Granted *g) {
         if (g->fd >= 0)
                 close(g->fd);
         g_free(g->path);
+        g_clear_pointer(&g->input, g_bytes_unref);
 }
 
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
@@ -70,6 +72,22 @@ static int on_lost(sd_event_source *s, int fd, uint32_t events, void *userdata) 
         return sd_event_source_set_enabled(s, SD_EVENT_OFF);
 }
 
+/* A file without a name, so that no reader is waited for. */
+static int open_input(GBytes *input) {
+        size_t size, at = 0;
+        const uint8_t *data = g_bytes_get_data(input, &size);
+        int fd = memfd_create("input", MFD_CLOEXEC);
+
+        while (fd >= 0 && at < size) {
+                ssize_t n = write(fd, data + at, size - at);
+
+                if (n < 0)
+                        return -1;
+                at += (size_t) n;
+        }
+        return fd >= 0 && lseek(fd, 0, SEEK_SET) == 0 ? fd : -1;
+}
+
 static void run_command(char **command, const Granted *granted, pid_t parent) G_GNUC_NORETURN;
 static void run_command(char **command, const Granted *granted, pid_t parent) {
         g_autofree char *token = g_strdup_printf("%" PRIu64, granted->token);
@@ -79,6 +97,10 @@ static void run_command(char **command, const Granted *granted, pid_t parent) {
         if (getppid() != parent)
                 _exit(EXIT_STATUS_FAILURE);
 
+        if (granted->input && dup2(open_input(granted->input), STDIN_FILENO) < 0) {
+                print_error("cannot give the command its input: %s", g_strerror(errno));
+                _exit(126);
+        }
         (void) fcntl(granted->fd, F_SETFD, 0);
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
@@ -114,7 +136,7 @@ static int set_up(Guard *g, char **command) {
         return sd_event_add_child(g->event, NULL, pid, WEXITED, on_command_ended, g);
 }
 
-int guard(Granted *granted, char **command) {
+int guard_and_keep(Granted *granted, char **command) {
         g_autoptr(sd_event) event = NULL;
         Guard g = { .granted = granted };
 
@@ -133,8 +155,13 @@ int guard(Granted *granted, char **command) {
                 }
                 return EXIT_STATUS_FAILURE;
         }
+        return g.lost ? EXIT_STATUS_SESSION : g.status;
+}
+
+int guard(Granted *granted, char **command) {
+        int status = guard_and_keep(granted, command);
 
         /* what the command has left running does not keep it */
         (void) shutdown(granted->fd, SHUT_RDWR);
-        return g.lost ? EXIT_STATUS_SESSION : g.status;
+        return status;
 }

@@ -14,6 +14,7 @@ typedef struct Granted {
         uint64_t token;
         char *path;
         uint32_t grace_msec;            /* so long after the descriptor hangs up nobody else has it */
+        GBytes *input;                  /* what the command reads; NULL: what we do */
 } Granted;
 
 void granted_done(Granted *g);
@@ -27,3 +28,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Granted, granted_done)
  * as well.
  */
 int guard(Granted *g, char **command);
+
+/* The descriptor is still open then: whoever has more to say about what was granted closes it himself. */
+int guard_and_keep(Granted *g, char **command);

@@ -73,6 +73,8 @@ static const struct {
         ROW(HOLDER, STRING, holder, "holder", 0, "TEXT", "Who has the lease (default: this unit or user, on this host)"),
         ROW(EXPECT, STRING, expect, "expect", 0, "N", "Only if this is the value"),
         ROW(AS, STRING, as, "as", 0, "NAME", "Be called this in the group (default: host and process)"),
+        ROW(ORDERED, FLAG, ordered, "ordered", 0, NULL, "Take nothing before all that was put earlier is done"),
+        ROW(TRIES, NUMBER, tries, "tries", 0, "N", "Put aside what has been taken so often in vain"),
 #undef ROW
 };
 

@@ -60,6 +60,8 @@ typedef enum OptionId {
         OPTION_HOLDER,
         OPTION_EXPECT,
         OPTION_AS,
+        OPTION_ORDERED,
+        OPTION_TRIES,
         _OPTION_MAX,
 } OptionId;
 
@@ -71,9 +73,9 @@ typedef struct Options {
         uint64_t timeout_msec;
 
         bool super, linearizable, recursive, long_listing, with_data;
-        bool ephemeral, sequential, container, parents, null_value, no_reload, discard, yes, shared, try_only;
+        bool ephemeral, sequential, container, parents, null_value, no_reload, discard, yes, shared, try_only, ordered;
         uint64_t ttl_msec, session_timeout_msec, lifetime_msec;         /* 0: not given */
-        uint64_t depth, count, slots;                   /* 0: not given */
+        uint64_t depth, count, slots, tries;                   /* 0: not given */
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */

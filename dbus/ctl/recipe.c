@@ -36,7 +36,7 @@ void append_grant_options(Call *call) {
                 call_option_acl(call, "acl", o->acl);
 }
 
-ExitStatus granted_receive(Call *call, const char *subject, Granted *ret) {
+ExitStatus granted_receive(Call *call, const char *subject, Granted *ret, sd_bus_message **ret_reply) {
         g_autoptr(sd_bus_message) reply = NULL;
         const char *path;
         int fd;
@@ -51,6 +51,8 @@ ExitStatus granted_receive(Call *call, const char *subject, Granted *ret) {
         if (ret->fd < 0)
                 return bad_reply(-errno);
         ret->path = g_strdup(path);
+        if (ret_reply)
+                *ret_reply = g_steal_pointer(&reply);
         return EXIT_STATUS_OK;
 }
 

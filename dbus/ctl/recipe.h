@@ -15,8 +15,8 @@ void append_patience(Call *call);
 
 /* Into open options: all that every grant knows. */
 void append_grant_options(Call *call);
-/* Sends the call that asks for one. */
-ExitStatus granted_receive(Call *call, const char *subject, Granted *ret);
+/* Sends the call that asks for one.  *ret_reply (may be NULL): where the answer goes on. */
+ExitStatus granted_receive(Call *call, const char *subject, Granted *ret, sd_bus_message **ret_reply);
 /* False, with a sentence, if no command stands behind "--". */
 bool need_command(const Ctl *c);
 

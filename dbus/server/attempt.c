@@ -39,6 +39,7 @@ static void attempt_free(Attempt *a) {
         if (a->plan_free)
                 a->plan_free(a->plan);
         recipe_acl_done(&a->acl);
+        g_free(a->made);
         g_free(a->path);
         g_free(a);
 }
@@ -158,7 +159,7 @@ void attempt_wait(Attempt *a, uint64_t until_usec) {
 static void attempt_on_look(void *userdata) {
         Attempt *a = userdata;
 
-        if (a->call && !a->asking && !a->updates && !place_is_occupied(&a->guest))
+        if (a->call && !a->asking && !a->updates && (a->kind->is_blind || !place_is_occupied(&a->guest)))
                 a->kind->look(a);
 }
 
@@ -181,6 +182,7 @@ static void on_asked(Call *call, const Result *result) {
         a->asking = NULL;
         a->status = result->status;
         a->stat = result->stat;
+        a->made = g_strdup(result->path);
         deferred_schedule(&a->server->later, &a->work);
 }
 
@@ -201,7 +203,8 @@ void attempt_submit(Attempt *a, Request *r) {
         if (r->op == REQUEST_CREATE)
                 r->acl = recipe_acl_entries(&a->acl, member_get_tree(a->server->member), a->path);
         a->parents_status = CONVENE_OK;
-        place_occupy(&a->guest);
+        if (!a->kind->is_blind)
+                place_occupy(&a->guest);
         attempt_ask(a, r, true);
 }
 
@@ -249,7 +252,16 @@ static void on_never(Call *call, const Result *result) {
 void attempt_start(Caller *c, sd_bus_message *m, const AttemptKind *kind, char *path, void *plan, void (*plan_free)(void *plan),
                    const Options *o) {
         Server *s = c->server;
-        Request shape = { .op = REQUEST_EXISTS, .path = path, .caller = c->identities }, sync = { .op = REQUEST_SYNC, .path = "/" };
+        Request shape = {
+                .op = REQUEST_CREATE,
+                .path = path,
+                .caller = c->identities,
+                .data = o->data_size > 0 ? o->data : (const void *) "",
+                .data_size = (uint32_t) MIN(o->data_size, UINT32_MAX),
+                .acl = o->given & OPTION_ACL ? options_acl(o) : recipe_nearest_acl(member_get_tree(s->member), path),
+                .mode = CREATE_PERSISTENT,
+        };
+        Request sync = { .op = REQUEST_SYNC, .path = "/" };
         Attempt *a = g_new0(Attempt, 1);
 
         a->server = s;

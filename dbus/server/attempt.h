@@ -20,6 +20,7 @@ typedef struct AttemptKind {
         void (*look)(Attempt *a);
         /* The update has been applied, and outcome says what it made: the same. */
         void (*applied)(Attempt *a);
+        bool is_blind;                  /* its update does not depend on what it saw: it need not wait for others' */
         bool is_fresh;                  /* what it sees reflects everything acknowledged before the call */
 } AttemptKind;
 
@@ -37,6 +38,7 @@ struct Attempt {
         Call *asking;                   /* the member: an update, or for freshness */
         ConveneStatus status, parents_status;
         Stat stat;                      /* of the znode the update was about */
+        char *made;                     /* the path that was created */
         unsigned tries;
         bool updates;                   /* an update is under way, or its outcome is in `status` */
         bool waits;                     /* its patience is not at its end */
@@ -48,7 +50,7 @@ struct Attempt {
 void attempts_done(Server *s);
 void attempts_on_caller_gone(Caller *c);
 
-/* Takes path and plan; of the options, timeout and acl. */
+/* Takes path and plan; of the options, timeout and acl, and data to be charged. */
 void attempt_start(Caller *c, sd_bus_message *m, const AttemptKind *kind, char *path, void *plan, void (*plan_free)(void *plan),
                    const Options *o);
 

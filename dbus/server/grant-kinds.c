@@ -9,7 +9,7 @@
 #include "dbus/server/grant.h"
 #include "dbus/server/server-private.h"
 
-static bool is_there(const Grant *g) {
+bool grant_is_there(const Grant *g) {
         g_autofree char *path = g_strdup_printf("%s/%s", g->parent, g->name);
 
         return tree_lookup(member_get_tree(g->server->member), path, NULL, NULL);
@@ -29,7 +29,7 @@ const GrantKind grant_contender = { .is_sequential = true, .stand = contender_st
 
 /* A group takes everybody. */
 static GrantStanding member_stand(Grant *g) {
-        return g->name && is_there(g) ? STANDING_HOLDS : STANDING_GONE;
+        return g->name && grant_is_there(g) ? STANDING_HOLDS : STANDING_GONE;
 }
 
 const GrantKind grant_member = { .label = "member", .stand = member_stand };
@@ -41,7 +41,7 @@ static GrantStanding entrant_stand(Grant *g) {
 
                 barrier_look(&g->count, (const char *const *) names->pdata, names->len);
         }
-        if (!g->name || !is_there(g))
+        if (!g->name || !grant_is_there(g))
                 return STANDING_GONE;
         if (g->makes_ready) {
                 g->makes_ready = false;

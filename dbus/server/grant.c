@@ -43,7 +43,7 @@ static Grant *grant_new(Server *s, const GrantKind *kind, const char *parent) {
         g->patience_usec = UINT64_MAX;
         g->link.data = g;
         deferred_init(&g->work, grant_on_work, g);
-        g->guest = (Guest) { .every_event = kind->saw, .look = grant_on_look, .saw = kind->saw, .userdata = g };
+        g->guest = (Guest) { .every_event = kind->saw || kind->choose, .look = grant_on_look, .saw = kind->saw, .userdata = g };
         g_queue_push_tail_link(&s->grants, &g->link);
         return g;
 }
@@ -71,6 +71,7 @@ static void grant_free(Grant *g) {
         g_clear_pointer(&g->data, g_bytes_unref);
         recipe_acl_done(&g->acl);
         g_free(g->parent);
+        g_free(g->queue);
         g_free(g->node);
         g_free(g->name);
         g_free(g);
@@ -96,7 +97,7 @@ static void grant_leave(Grant *g) {
                 deferred_schedule(&g->server->later, &g->work);
 }
 
-static void grant_refuse(Grant *g, ConveneStatus status, const char *about) {
+void grant_refuse(Grant *g, ConveneStatus status, const char *about) {
         if (g->call && g->call->caller)
                 reply_error(g->call->caller->channel, g->call->message, status, about);
         grant_leave(g);
@@ -192,13 +193,14 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
 /* The descriptor is the grant: with its last copy closed, be it in a message that nobody takes, the session ends. */
 static void grant_answer(Grant *g) {
         g_autoptr(sd_bus_message) reply = call_new_reply(g->call);
-        g_autofree char *path = g_strdup_printf("%s/%s", g->parent, g->name);
+        g_autofree char *path = g->kind->choose ? g_strdup(g->parent) : g_strdup_printf("%s/%s", g->parent, g->name);
         uint32_t grace_msec = (uint32_t) (margin_usec(g) / 1000);
 
         if (!reply)
                 grant_leave(g);
-        else if (sd_bus_message_append(reply, "htsu", g->owned->theirs, g->token, path, grace_msec) < 0)
-                grant_refuse(g, CONVENE_BAD_ARGUMENTS, "this connection takes no descriptors");
+        else if (sd_bus_message_append(reply, "htsu", g->owned->theirs, g->token, path, grace_msec) < 0 ||
+                 (g->kind->answer && g->kind->answer(g, reply) < 0))
+                grant_refuse(g, CONVENE_TOO_LARGE, path);
         else {
                 call_return(g->call, g_steal_pointer(&reply), REPLY_BYTES);
                 g->state = GRANT_HELD;
@@ -221,12 +223,25 @@ static void grant_give(Grant *g) {
                 watch_promise(g, at);
 }
 
+static void grant_choose(Grant *g) {
+        if (g->making)
+                return;
+        if (g->kind->choose(g))
+                grant_make(g);
+        else if (g->patience_usec == 0 && g->state == GRANT_OPENING && !place_is_occupied(&g->guest))
+                grant_refuse(g, CONVENE_TIMED_OUT, g->parent);
+}
+
 static void grant_on_look(void *userdata) {
         Grant *g = userdata;
         GrantStanding standing;
 
         if (!g->owned || g->state == GRANT_LEAVING)
                 return;
+        if (g->state == GRANT_OPENING && g->kind->choose) {
+                grant_choose(g);
+                return;
+        }
         standing = g->kind->stand(g);
         if (g->state == GRANT_OPENING)
                 grant_make(g);                  /* it had to look before */
@@ -244,7 +259,7 @@ static void grant_on_look(void *userdata) {
  * Making the znode
  */
 
-static AclEntries own_acl(const Grant *g) {
+AclEntries grant_acl(const Grant *g) {
         return recipe_acl_entries(&g->acl, member_get_tree(g->server->member), g->parent);
 }
 
@@ -256,18 +271,22 @@ static void on_parent(Call *call, const Result *result) {
                 g->parents_made = result->status;
 }
 
+void grant_made(Grant *g, const Result *result) {
+        g->making = NULL;
+        g->made = result->status;
+        deferred_schedule(&g->server->later, &g->work);
+}
+
 static void on_made(Call *call, const Result *result) {
         Grant *g = g_steal_pointer(&call->plan);
 
         if (!g)
                 return;
-        g->making = NULL;
-        g->made = result->status;
         if (result->status == CONVENE_OK) {
                 g->name = g_strdup(strrchr(result->path, '/') + 1);
                 g->token = result->stat.czxid;
         }
-        deferred_schedule(&g->server->later, &g->work);
+        grant_made(g, result);
 }
 
 static void grant_make(Grant *g) {
@@ -290,8 +309,9 @@ static void grant_make(Grant *g) {
         g->tries++;
         g->making = making = call_new_detached(s, NULL, NULL, &r, on_made);
         making->plan = g;
-        recipe_make_parents(s, g->parent, g->owned->id, (Identities) { 0 }, own_acl(g), making, on_parent);
-        r.acl = own_acl(g);
+        if (!g->kind->choose)                   /* what was chosen is not made anew when it has gone */
+                recipe_make_parents(s, g->parent, g->owned->id, (Identities) { 0 }, grant_acl(g), making, on_parent);
+        r.acl = grant_acl(g);
         call_start_detached(making, &r);
 }
 
@@ -305,15 +325,23 @@ void grant_make_beside(Grant *g, const char *name) {
                 .path = path,
                 .session = g->owned->id,
                 .data = (const uint8_t *) "",
-                .acl = own_acl(g),
+                .acl = grant_acl(g),
                 .mode = CREATE_EPHEMERAL,
         };
 
         call_start_detached(call_new_detached(g->server, NULL, NULL, &r, on_made_beside), &r);
 }
 
+/* Somebody else was faster. */
+static bool may_choose_again(const Grant *g) {
+        return g->kind->choose && (g->made == CONVENE_NODE_EXISTS || g->made == CONVENE_NO_NODE);
+}
+
 static void grant_after_make(Grant *g) {
-        if (g->made == CONVENE_OK) {
+        if (may_choose_again(g)) {
+                g->state = GRANT_OPENING;
+                place_look(&g->guest);
+        } else if (g->made == CONVENE_OK) {
                 g->state = GRANT_WAITING;
                 if (g->guest.place)
                         place_look(&g->guest);
@@ -332,10 +360,14 @@ static void grant_on_work(void *userdata) {
         if (!g->owned) {
                 grant_refuse(g, CONVENE_NOT_HELD, g->parent);
                 grant_free(g);
-        } else if (g->state == GRANT_CREATING && !g->making)
+                return;
+        }
+        if (g->state == GRANT_CREATING && !g->making)
                 grant_after_make(g);
-        else if (g->state == GRANT_WAITING && g->guest.place)
+        else if (g->guest.place && (g->state == GRANT_WAITING || g->state == GRANT_OPENING))
                 place_look(&g->guest);
+        if (g->guest.place && !g->making)
+                place_vacate(&g->guest);
 }
 
 /*
@@ -364,8 +396,8 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
         owners_give(o, NULL);                   /* it lives with the descriptor and is nobody's to use */
         if (g->state == GRANT_LEAVING)
                 owners_hang_up(o);
-        else if (g->kind->saw)
-                place_join(g->server, g->parent, &g->guest);    /* what it is to see comes with its znode */
+        else if (g->kind->saw || g->kind->choose)
+                place_join(g->server, g->parent, &g->guest);    /* what it is to see comes with its znode, or before */
         else
                 grant_make(g);
 }
@@ -437,6 +469,8 @@ int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Optio
         g->role = r->role;
         g->slots = r->slots;
         g->count.wanted = r->slots;
+        g->queue = g_strdup(r->parent);
+        g->taker = r->taker;
         g->node = g_steal_pointer(&node);
         g->data = g_bytes_new(o->data, o->data_size);
         recipe_acl_init(&g->acl, o);
@@ -464,7 +498,7 @@ uint32_t grant_label_slots(const char *label) {
 
 /* NULL: it is none of ours. */
 static const GrantKind *kind_of_label(const char *label) {
-        static const GrantKind *const kinds[] = { &grant_member, &grant_entrant };
+        static const GrantKind *const kinds[] = { &grant_member, &grant_entrant, &grant_claim };
 
         for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
                 if (g_str_equal(label, kinds[i]->label))

@@ -13,6 +13,7 @@
  */
 
 #include "agent/recipe/barrier.h"
+#include "agent/recipe/workqueue.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/place.h"
 #include "dbus/server/recipe.h"
@@ -38,11 +39,14 @@ typedef struct Grant Grant;
 typedef struct GrantKind {
         const char *label;              /* in the owner text of its session; NULL: the contender's role */
         bool is_sequential;
+        /* May be NULL.  Which parent it is to be made below; false: none at the moment.  Asked until one was made. */
+        bool (*choose)(Grant *g);
         GrantStanding (*stand)(Grant *g);
+        int (*answer)(Grant *g, sd_bus_message *reply);         /* appends what goes beyond the usual; may be NULL */
         void (*saw)(void *userdata, WatchEventType type, const char *path, Zxid zxid);  /* of its guest */
 } GrantKind;
 
-extern const GrantKind grant_contender, grant_member, grant_entrant;
+extern const GrantKind grant_contender, grant_member, grant_entrant, grant_claim;
 
 struct Grant {
         Server *server;
@@ -52,6 +56,8 @@ struct Grant {
         ContenderRole role;             /* of a contender */
         uint32_t slots;                 /* of a semaphore; of a barrier, how many must come; otherwise 1 */
         char *node;                     /* what to create: a name, or a prefix if the kind is sequential */
+        char *queue;                    /* of a claim: the parent of what it is to be made below */
+        WorkqueueTaker taker;
         BarrierCount count;             /* of a barrier */
         bool makes_ready;
         char *parent;                   /* where it queues up */
@@ -82,6 +88,7 @@ typedef struct GrantRequest {
         const char *node;               /* unless sequential; NULL: a random one */
         uint32_t slots;
         const char *parent;
+        WorkqueueTaker taker;
 } GrantRequest;
 
 #define OPTIONS_GRANT (OPTION_PATIENCE | OPTION_DATA | OPTION_ACL | OPTION_SESSION_TIMEOUT)
@@ -93,6 +100,11 @@ void grants_done(Server *s);
 int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Options *o);
 void grants_on_caller_gone(Caller *c);
 void grant_on_session_gone(Grant *g);
+/* For its kinds. */
+AclEntries grant_acl(const Grant *g);
+bool grant_is_there(const Grant *g);
+void grant_refuse(Grant *g, ConveneStatus status, const char *about);
+void grant_made(Grant *g, const Result *result);        /* inside the member's outward call: `making` is done */
 /* Makes another ephemeral beside its own, if it can be made. */
 void grant_make_beside(Grant *g, const char *name);
 /* After a restart of the agent: what such a session stands for is held on. */

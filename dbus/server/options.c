@@ -50,6 +50,8 @@ static const OptionRow table[] = {
         ROW("token", "t", OPTION_TOKEN, token),
         ROW("expect", "x", OPTION_EXPECT, expect),
         ROW("member", "s", OPTION_MEMBER, member),
+        ROW("ordered", "b", OPTION_ORDERED, ordered),
+        ROW("tries", "u", OPTION_TRIES, tries),
 };
 
 static const OptionRow *find_row(const char *name, uint32_t known) {

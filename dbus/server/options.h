@@ -44,6 +44,8 @@ typedef enum OptionFlags {
         OPTION_TOKEN = 1 << 24,
         OPTION_EXPECT = 1 << 25,                /* x */
         OPTION_MEMBER = 1 << 26,
+        OPTION_ORDERED = 1 << 27,
+        OPTION_TRIES = 1 << 28,
 
         OPTIONS_UPDATE = OPTION_SESSION | OPTION_SUPER,
         OPTIONS_READ = OPTIONS_UPDATE | OPTION_LINEARIZABLE,
@@ -52,9 +54,9 @@ typedef enum OptionFlags {
 /* Strings and bytes belong to the message. */
 typedef struct Options {
         uint32_t given;                 /* OptionFlags */
-        bool super, linearizable, null, parents, want_data, shared;
+        bool super, linearizable, null, parents, want_data, shared, ordered;
         int32_t version;
-        uint32_t limit, timeout_msec, session_timeout_msec, slots;
+        uint32_t limit, timeout_msec, session_timeout_msec, slots, tries;
         uint64_t session, watch, czxid, ttl_msec, start_after_session, since, patience_usec, token;
         int64_t expect;
         const char *start_after, *unit, *mode, *holder, *member;

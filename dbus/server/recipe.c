@@ -12,7 +12,7 @@
 #include "dbus/server/server-private.h"
 
 static const char *const roots[] = { RECIPE_ROOT, RECIPE_LOCKS, RECIPE_ELECTIONS, RECIPE_LEASES, RECIPE_COUNTERS,
-                                     RECIPE_BARRIERS, RECIPE_GROUPS, NULL };
+                                     RECIPE_BARRIERS, RECIPE_GROUPS, RECIPE_QUEUES, NULL };
 
 char *recipe_path(const char *root, const char *name) {
         g_autofree char *path = NULL;

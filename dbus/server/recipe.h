@@ -14,6 +14,7 @@
 #define RECIPE_COUNTERS RECIPE_ROOT "/counters"
 #define RECIPE_BARRIERS RECIPE_ROOT "/barriers"
 #define RECIPE_GROUPS RECIPE_ROOT "/groups"
+#define RECIPE_QUEUES RECIPE_ROOT "/queues"
 
 /* The path of a name: one component below the root, or a whole path.  NULL: it is no name. */
 char *recipe_path(const char *root, const char *name);

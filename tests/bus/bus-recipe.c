@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * org.convene1.Leases, .Counters, .Barriers and .Groups: what a program gets that calls them itself
+ * org.convene1.Leases, .Counters, .Barriers, .Groups and .Queues: what a program gets that calls them itself
  */
 
+#include <poll.h>
 #include <time.h>
 
 #include "tests/bus/harness.h"
@@ -12,6 +13,7 @@
 #define COUNTERS "org.convene1.Counters"
 #define BARRIERS "org.convene1.Barriers"
 #define GROUPS "org.convene1.Groups"
+#define QUEUES "org.convene1.Queues"
 #define TIMED_OUT "org.convene1.Error.TimedOut"
 #define NOT_HELD "org.convene1.Error.NotHeld"
 #define BAD_VERSION "org.convene1.Error.BadVersion"
@@ -145,6 +147,83 @@ static void test_counter_pipeline(void) {
         g_free(call_fails(bus, NO_NODE, COUNTERS, "Get", "sa{sv}", "nothing", 0));
 }
 
+static sd_bus_message *take(sd_bus *bus, const char *name, int *ret_fd, uint64_t *ret_token, const char **ret_item,
+                            uint32_t *ret_attempt) {
+        sd_bus_message *m = call(bus, QUEUES, "Take", "sa{sv}", name, 0);
+        const void *data;
+        size_t size;
+
+        g_assert_cmpint(sd_bus_message_read(m, "htsu", ret_fd, ret_token, ret_item, NULL), >, 0);
+        g_assert_cmpint(sd_bus_message_read_array(m, 'y', &data, &size), >, 0);
+        g_assert_cmpmem(data, size, "work", 4);
+        g_assert_cmpint(sd_bus_message_read(m, "u", ret_attempt), >, 0);
+        return m;
+}
+
+/* Each claim that ends without an Ack counts; after the Ack the descriptor hangs up. */
+static void test_queue(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        g_autoptr(sd_bus_message) m = NULL;
+        const char *item;
+        uint64_t token, before = 0;
+        uint32_t attempt;
+        struct pollfd p;
+        int fd;
+
+        sd_bus_message_unref(call(bus, QUEUES, "Put", "saya{sv}", "fd", 4, 'w', 'o', 'r', 'k', 0));
+        for (uint32_t i = 1; i <= 3; i++) {
+                g_clear_pointer(&m, sd_bus_message_unref);      /* and with it the descriptor */
+                m = take(bus, "fd", &fd, &token, &item, &attempt);
+                g_assert_cmpuint(attempt, ==, i);
+                g_assert_cmpuint(token, >, before);
+                if (before != 0)
+                        g_free(call_fails(bus, NOT_HELD, QUEUES, "Ack", "sta{sv}", item, before, 0));
+                before = token;
+        }
+        g_free(call_fails(bus, TIMED_OUT, QUEUES, "Take", "sa{sv}", "fd", 1, "timeout", "t", UINT64_C(0)));
+        sd_bus_message_unref(call(bus, QUEUES, "Ack", "sta{sv}", item, token, 0));
+        p = (struct pollfd) { .fd = fd };
+        g_assert_cmpint(poll(&p, 1, 30000), ==, 1);
+        g_assert_cmpint(p.revents & POLLHUP, ==, POLLHUP);
+        g_assert_false(exists(bus, item));
+        g_free(call_fails(bus, NOT_HELD, QUEUES, "Ack", "sta{sv}", item, token, 0));
+}
+
+/* In the order of the calls, under way at the same time. */
+static void test_queue_pipeline(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        g_autoptr(sd_bus_message) m = NULL;
+        const char *path, *before = "";
+        uint32_t size, n = 0;
+
+        for (unsigned i = 0; i < 100; i++) {
+                g_autofree uint8_t *data = g_malloc0(i + 1);
+                g_autoptr(sd_bus_message) put = NULL;
+
+                g_assert_cmpint(sd_bus_message_new_method_call(bus, &put, "org.convene1", "/org/convene1", QUEUES, "Put"), >=, 0);
+                g_assert_cmpint(sd_bus_message_append(put, "s", "pipe"), >=, 0);
+                g_assert_cmpint(sd_bus_message_append_array(put, 'y', data, i), >=, 0);
+                g_assert_cmpint(sd_bus_message_append(put, "a{sv}", 0), >=, 0);
+                g_assert_cmpint(sd_bus_send(bus, put, NULL), >=, 0);
+        }
+        sd_bus_message_unref(call(bus, TREE, "Sync", "a{sv}", 0));
+        do {
+                n = 0;
+                before = "";
+                g_clear_pointer(&m, sd_bus_message_unref);
+                m = call(bus, QUEUES, "Items", "sa{sv}", "pipe", 0);
+                g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "(sxuussu)"), >, 0);
+                while (sd_bus_message_read(m, "(sxuussu)", &path, NULL, &size, NULL, NULL, NULL, NULL) > 0) {
+                        g_assert_cmpuint(size, ==, n++);
+                        g_assert_cmpstr(path, >, before);
+                        before = path;
+                }
+        } while (n < 100);
+        g_free(call_fails(bus, BAD_ARGUMENTS, QUEUES, "Put", "saya{sv}", "a/b", 0, 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, QUEUES, "Ack", "sta{sv}", "/convene/queues/pipe", UINT64_C(1), 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, QUEUES, "Ack", "sta{sv}", "item-0000000000", UINT64_C(1), 0));
+}
+
 static void test_calls_are_charged(void) {
         Agent *a = agent_new("Calls=4\n");
         sd_bus *bus = peer_new(a), *admin = peer_new(a);
@@ -252,5 +331,7 @@ void add_recipe_tests(void) {
         g_test_add_func("/recipe/entrant-leaves", test_entrant_leaves);
         g_test_add_func("/recipe/group-versions", test_group_versions);
         g_test_add_func("/recipe/group-mistakes", test_group_mistakes);
+        g_test_add_func("/recipe/queue", test_queue);
+        g_test_add_func("/recipe/queue-pipeline", test_queue_pipeline);
         g_test_add_func("/recipe/calls-are-charged", test_calls_are_charged);
 }

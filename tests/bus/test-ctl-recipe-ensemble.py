@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# test-ctl-recipe-ensemble.py - leases, counters, barriers and groups over three agents, of which one dies; see ctl_harness.py
+# test-ctl-recipe-ensemble.py - leases, counters, barriers, groups and queues over three agents, of which one dies; see ctl_harness.py
 #
 # The tests are one story: each goes on with the ensemble that the one before has left.
 
@@ -104,7 +104,7 @@ def test_together():
     leader.good("barrier", "close", "start")
     waiters = [start(m, "barrier", "wait", "start") for m in (first, second)]
     entrants = [recipe.Entrant("relay", 3, agent=m.words()) for m in (first, second)]
-    story.wait_until(lambda: len(leader.good("ls", "/convene/barriers/relay").lines) == 2, "two have come")
+    story.wait_until(lambda: len(ctl(*leader.words("ls", "/convene/barriers/relay")).lines) == 2, "two have come")
     leader.kill()
     ensemble.leader()
     equal([one.process.poll() for one in waiters], [None, None])
@@ -139,6 +139,75 @@ def test_group_of_hosts():
     watch.close()
     for one in joined[1:]:
         one.leave()
+
+
+def test_queue_of_all():
+    """Nothing is lost when the leader dies, and an agent with a claim; what was claimed there is done once more."""
+    leader = ensemble.leader()
+    first, second = ensemble.others(leader)
+    for i in range(40):
+        leader.good("queue", "put", "jobs", str(i))
+    stuck = start(first, "queue", "take", "jobs", "--session-timeout=2s", "--", "sh", "-c", "cat; echo; exec sleep 100")
+    equal(stuck.line(), "0")
+    done, failures = [], []
+
+    def work(m):
+        while len(done) < 40 and not failures:
+            answer = ctl(*m.words("queue", "take", "jobs", "--timeout=20s", "--", "cat"))
+            if answer.status == 0:
+                done.append(int(answer.out))
+            elif len(done) < 40:
+                failures.append(answer)
+
+    threads = [threading.Thread(target=work, args=(m,)) for m in (second, leader)]
+    for one in threads:
+        one.start()
+    first.kill()
+    equal(stuck.end(), recipe.SESSION)
+    stuck.close()
+    story.wait_until(lambda: len(done) >= 40 or failures, "all is done")
+    second.good("queue", "put", "jobs", "40")           # for whoever still waits
+    second.good("queue", "put", "jobs", "40")
+    for one in threads:
+        one.join()
+    equal(failures, [])
+    equal(sorted(set(done) - {40}), list(range(40)))
+    equal(len([i for i in done if i < 40]), 40)
+    first.start()
+    ensemble.whole(3)
+
+
+def test_queue_when_the_leader_dies():
+    """Items put and taken on the others meanwhile: each is put once, and done once or more."""
+    leader = ensemble.leader()
+    first, second = ensemble.others(leader)
+    done, failures = [], []
+
+    def put():
+        for i in range(60):
+            answer = ctl(*first.words("queue", "put", "mails", str(i)))
+            if answer.status:
+                failures.append(answer)
+
+    def take():
+        while not done or max(done) < 59:
+            answer = ctl(*second.words("queue", "take", "--ordered", "mails", "--timeout=30s", "--", "cat"))
+            if answer.status:
+                failures.append(answer)
+                return
+            done.append(int(answer.out))
+
+    threads = [threading.Thread(target=put), threading.Thread(target=take)]
+    for one in threads:
+        one.start()
+    story.wait_until(lambda: len(done) > 5, "some are done")
+    leader.kill()
+    for one in threads:
+        one.join()
+    equal(failures, [])
+    equal(done, list(range(60)))
+    leader.start()
+    ensemble.whole(3)
 
 
 def test_end():

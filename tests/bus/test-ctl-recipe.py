@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# test-ctl-recipe.py - leases, counters, barriers and groups through convenectl, on one agent; see ctl_harness.py
+# test-ctl-recipe.py - leases, counters, barriers, groups and queues through convenectl, on one agent; see ctl_harness.py
 
 import importlib
 import json
@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 
-from ctl_harness import (ACCESS, CONFLICT, NOBODY, NO_NODE, PATIENCE, SESSION, USAGE, Skip, bad, ctl, equal, good, here,
+from ctl_harness import (ACCESS, CONFLICT, NOBODY, NO_NODE, PATIENCE, SESSION, USAGE, Running, Skip, bad, ctl, equal, good, here,
                          main, running)
 
 lock = importlib.import_module("test-ctl-lock")
@@ -346,6 +346,170 @@ def test_group_watch():
     early.running.close()
 
 
+#
+# Queues
+#
+
+def items(name):
+    return good("queue", "list", name, "--json").json
+
+
+class Taker:
+    """Says what it got, and ends as it is told."""
+
+    def __init__(self, name, *options, agent=()):
+        self.pipe = tempfile.mkdtemp(dir=here.work) + "/pipe"
+        os.mkfifo(self.pipe)
+        self.running = running(*agent, "queue", "take", *options, name, "--", "sh", "-c",
+                               'cat; echo; read status < "$0"; exit "$status"', self.pipe)
+
+    def got(self):
+        return self.running.line()
+
+    def finish(self, status):
+        with open(self.pipe, "w", encoding="ascii") as f:
+            f.write(f"{status}\n")
+        said = self.running.end()
+        complaint = self.running.complaint()
+        self.running.close()
+        equal((said, complaint), (status, b""))
+
+    def has_nothing(self):
+        os.set_blocking(self.running.process.stdout.fileno(), False)
+        said = self.running.process.stdout.read()
+        os.set_blocking(self.running.process.stdout.fileno(), True)
+        assert not said and self.running.process.poll() is None, said
+
+
+def test_queue():
+    bad(NOT_GRANTED, "TimedOut", "queue", "take", "--try", "q", "--", "true")
+    equal(items("q"), [])
+    first = good("queue", "put", "q", "one").text.strip()
+    equal(good("queue", "put", "q", "--json", "-", stdin=b"t\0wo").json["item"][-10:], "0000000001")
+    good("queue", "put", "q", "")
+    equal([(one["bytes"], one["attempts"], one["pid"]) for one in items("q")], [(3, 0, None), (4, 0, None), (0, 0, None)])
+    equal(good("get", first).text, "one")
+    equal(ctl("queue", "take", "q", "--", "cat").out, b"one")
+    equal(len(items("q")), 2)
+    equal(ctl("queue", "take", "q", "--", "sh", "-c", "exit 3").status, 3)
+    equal([one["attempts"] for one in items("q")], [1, 0])
+    said = ctl("queue", "take", "q", "--", "sh", "-c", 'cat; echo " $CONVENE_PATH" >&2')
+    assert said.out == b"t\0wo" and b"item-0000000001" in said.err, said
+    equal(ctl("queue", "take", "q", "--", "cat").out, b"")
+    equal(items("q"), [])
+
+
+def test_queue_waits():
+    takers = [Taker("later") for _ in range(3)]
+    for i in range(3):
+        good("queue", "put", "later", str(i))
+    equal(sorted(one.got() for one in takers), ["0", "1", "2"])
+    shown = items("later")
+    equal(sorted(one["pid"] for one in shown), sorted(one.running.process.pid for one in takers))
+    equal([one["attempts"] for one in shown], [1, 1, 1])
+    for one in takers:
+        one.finish(0)
+    equal(items("later"), [])
+    begin = time.monotonic()
+    bad(NOT_GRANTED, "TimedOut", "queue", "take", "--timeout=300ms", "later", "--", "true")
+    assert 0.3 <= time.monotonic() - begin < PATIENCE
+
+
+def test_queue_taker_dies():
+    good("queue", "put", "deadly", "work")
+    first = Taker("deadly")
+    equal(first.got(), "work")
+    second = Taker("deadly")
+    bad(NOT_GRANTED, "TimedOut", "queue", "take", "--try", "deadly", "--", "true")
+    second.has_nothing()
+    first.running.kill(signal.SIGKILL)                  # its command gets SIGTERM
+    first.running.end()
+    first.running.close()
+    equal(second.got(), "work")
+    equal(items("deadly")[0]["attempts"], 2)
+    session = good("stat", items("deadly")[0]["item"] + "/claim", "--json").json[0]["stat"]["ephemeral_owner"]
+    good("sessions", "close", session)
+    equal(second.running.end(), SESSION)
+    second.running.close()
+    equal(ctl("queue", "take", "deadly", "--", "cat").out, b"work")
+
+
+def test_queue_dead():
+    for text in ("bad", "good"):
+        good("queue", "put", "hospital", text)
+    for _ in range(2):
+        equal(ctl("queue", "take", "--tries=2", "hospital", "--", "sh", "-c", 'test "$(cat)" = good').status, 1)
+    equal(ctl("queue", "take", "--tries=2", "hospital", "--", "sh", "-c", 'test "$(cat)" = good').status, 0)
+    bad(NOT_GRANTED, "TimedOut", "queue", "take", "--tries=2", "--try", "hospital", "--", "true")
+    equal(items("hospital"), [])
+    dead, = items("/convene/queues/hospital/dead")
+    equal((dead["bytes"], dead["attempts"]), (3, 0))
+    equal(ctl("queue", "take", "/convene/queues/hospital/dead", "--", "cat").out, b"bad")
+
+
+def test_queue_ordered():
+    for i in range(3):
+        good("queue", "put", "line", str(i))
+    first = Taker("line", "--ordered")
+    equal(first.got(), "0")
+    second = Taker("line", "--ordered")
+    bad(NOT_GRANTED, "TimedOut", "queue", "take", "--ordered", "--try", "line", "--", "true")
+    second.has_nothing()
+    third = Taker("line")                               # who does not care for the order
+    equal(third.got(), "1")
+    first.finish(5)
+    equal(second.got(), "0")
+    third.finish(0)
+    second.finish(0)
+    equal(ctl("queue", "take", "--ordered", "line", "--", "cat").out, b"2")
+
+
+def test_queue_many():
+    """Many takers at once: each item once, for none of them failed."""
+    for i in range(60):
+        good("queue", "put", "many", str(i))
+    script = 'while "$CTL" queue take --try many -- sh -c \'cat >> "$0"; echo >> "$0"\' "$0"; do :; done'
+    files = [here.work / f"many-{i}" for i in range(6)]
+    takers = [Running(["sh", "-c", script, str(one)], env={**here.environment, "CTL": str(here.work / "convenectl")}) for one in files]
+    for one in takers:
+        one.end()
+        one.close()
+    equal(sorted(int(line) for one in files if one.exists() for line in one.read_text().split()), list(range(60)))
+    equal(items("many"), [])
+
+
+def test_queue_mistakes():
+    bad(USAGE, "which command?", "queue", "take", "x")
+    bad(USAGE, "no token", "queue", "ack", "/convene/queues/x/item-0000000000", "x")
+    bad(USAGE, "BadArguments", "queue", "ack", "item-0000000000", "1")
+    bad(USAGE, "BadArguments", "queue", "ack", "/convene/queues/x", "1")
+    bad(NO_NODE, "NotHeld", "queue", "ack", "/convene/queues/x/item-0000000000", "1")
+    bad(USAGE, "BadArguments", "queue", "put", "a/b", "x")
+    bad(USAGE, "BadArguments", "queue", "take", "a/b", "--", "true")
+    item = good("queue", "put", "acked", "x").text.strip()
+    one = Taker("acked")
+    equal(one.got(), "x")
+    claim = good("stat", f"{item}/claim", "--json").json[0]["stat"]["czxid"]
+    bad(NO_NODE, "NotHeld", "queue", "ack", item, str(int(claim, 16) - 1))
+    good("queue", "ack", item, str(int(claim, 16)))
+    equal(one.running.end(), SESSION)                   # it has nothing to do any more
+    one.running.close()
+    equal(items("acked"), [])
+
+
+def test_queue_who_may():
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    bad(ACCESS, "NoAuth", "queue", "put", "theirs", "x", user=NOBODY)
+    good("queue", "put", "theirs", "x")
+    bad(ACCESS, "NoAuth", "queue", "take", "theirs", "--try", "--", "true", user=NOBODY)
+    good("queue", "put", "hidden", "x", "--acl=unix:0@*:all")
+    bad(ACCESS, "NoAuth", "queue", "take", "hidden", "--try", "--", "true", user=NOBODY)
+    bad(ACCESS, "NoAuth", "queue", "list", "hidden", user=NOBODY)
+    good("queue", "put", "open", "x", "--acl=world:anyone:all")
+    equal(ctl("queue", "take", "open", "--", "cat", user=NOBODY).out, b"x")
+
+
 def wait_lost(one):
     equal(one.running.end(), SESSION)
     assert "is lost" in one.running.complaint().decode()
@@ -360,7 +524,7 @@ def test_group_lost():
 
 
 def test_agent_restarted():
-    """Who is in a group or behind a barrier stays there."""
+    """Who is in a group or behind a barrier stays there, and who has taken an item has it."""
     with tempfile.TemporaryDirectory(prefix="recipe-", dir=here.work) as directory:
         agent = lock.Keeper(pathlib.Path(directory))
         agent.start()
@@ -372,11 +536,17 @@ def test_agent_restarted():
                 one.begun()
             lock.wait_until(lambda: len(good(*where, "ls", "/convene/barriers/kept").lines) == 3, "two, and \"ready\"")
             before = good(*where, "group", "list", "kept", "--json").json
+            good(*where, "queue", "put", "kept", "work")
+            taker = Taker("kept", agent=where)
+            equal(taker.got(), "work")
             agent.stop(signal.SIGKILL)
             agent.take()
             agent.start()
             equal(good(*where, "group", "list", "kept", "--json").json, before)
             equal(len(good(*where, "ls", "/convene/barriers/kept").lines), 3)
+            bad(NOT_GRANTED, "TimedOut", *where, "queue", "take", "--try", "kept", "--", "true")
+            taker.finish(0)
+            equal(good(*where, "queue", "list", "kept", "--json").json, [])
             pair[0].leave()
             lock.wait_until(lambda: len(good(*where, "ls", "/convene/barriers/kept").lines) < 3, "one has left")
             pair[1].leave()
