@@ -170,6 +170,70 @@ ExitStatus cmd_group_list(Ctl *c, char **arguments, unsigned count) {
 }
 
 /*
+ * share
+ */
+
+/* Whoever asks runs as a member, if nothing else is said. */
+static const char *which_member(const Options *o) {
+        const char *path = g_getenv("CONVENE_PATH");
+
+        if (o->as)
+                return o->as;
+        return path ? path_name(path) : NULL;
+}
+
+static ExitStatus print_share(Ctl *c, sd_bus_message *reply) {
+        g_autoptr(JsonObject) array = json_object_new_array();
+        const char *item;
+        uint64_t version;
+
+        int r = sd_bus_message_enter_container(reply, 'a', "s");
+        while (r >= 0 && (r = sd_bus_message_read_basic(reply, 's', &item)) > 0)
+                if (c->options->json)
+                        json_object_array_add(array, json_object_new_string(item));
+                else if (!c->options->quiet)
+                        printf("%s\n", item);
+        if (r >= 0)
+                r = sd_bus_message_exit_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_read_basic(reply, 't', &version);
+        if (r < 0)
+                return bad_reply(r);
+        if (c->options->json) {
+                g_autoptr(JsonObject) o = json_object_new_object();
+                json_add(o, "items", g_steal_pointer(&array));
+                json_add_zxid(o, "version", version);
+                json_print(o);
+        }
+        return EXIT_STATUS_OK;
+}
+
+ExitStatus cmd_group_share(Ctl *c, char **arguments, unsigned count) {
+        g_auto(Call) call = CALL_INIT(c);
+        g_autoptr(sd_bus_message) reply = NULL;
+        const char *member = which_member(c->options);
+
+        if (!member) {
+                print_error("whose share?  Say it with --as=NAME");
+                return EXIT_STATUS_USAGE;
+        }
+        call_begin(&call, "Groups", "Share");
+        call_append(&call, "ss", arguments[0], member);
+        call_open(&call, 'a', "s");
+        for (unsigned i = 1; i < count; i++)
+                call_append(&call, "s", arguments[i]);
+        call_close(&call);
+        call_open(&call, 'a', "{sv}");
+        if (c->options->since > 0) {
+                call_option(&call, "since", "t", c->options->since);
+                append_patience(&call);
+        }
+        call_close(&call);
+        ExitStatus e = call_send(&call, arguments[0], &reply);
+        return e != EXIT_STATUS_OK ? e : print_share(c, reply);
+}
+
+/*
  * watch
  */
 

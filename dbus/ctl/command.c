@@ -89,6 +89,8 @@ static const Command table[] = {
         { "group", "list", "NAME", "List the members of a group", NULL, 0, 1, 1, { ARGUMENT_GROUP }, .run = cmd_group_list },
         { "group", "watch", "NAME", "Follow who comes and goes, one line each", NULL,
           O(COUNT), 1, 1, { ARGUMENT_GROUP }, .run = cmd_group_watch },
+        { "group", "share", "NAME ITEM...", "Print those of the items that are one member's", NULL,
+          O(AS) | O(SINCE), 2, ARGUMENTS_MANY, { ARGUMENT_GROUP, ARGUMENT_OTHER }, .run = cmd_group_share },
         { "group", "join", "NAME -- COMMAND...", "Run a command that is a member of a group meanwhile", NULL,
           O(AS) | O(DATA) | O(ACL) | O(SESSION_TIMEOUT), 1, 1, { ARGUMENT_GROUP }, .runs_command = true,
           .run = cmd_group_join },

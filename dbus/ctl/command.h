@@ -98,6 +98,7 @@ ExitStatus cmd_barrier_wait(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_barrier_enter(Ctl *c, char **arguments, unsigned count);
 /* cmd-group.c */
 ExitStatus cmd_group_join(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_group_share(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_group_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_group_watch(Ctl *c, char **arguments, unsigned count);
 /* cmd-queue.c */

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/base/limits.h"
+#include "agent/recipe/share.h"
 #include "dbus/server/attempt.h"
 #include "dbus/server/codec.h"
 #include "dbus/server/error.h"
@@ -95,30 +96,64 @@ static void answer_members(Attempt *a, const GArray *all, Zxid version) {
         attempt_return(a, reply, k, bytes);
 }
 
-static void members_look(Attempt *a) {
-        const Zxid *since = a->plan;
+/* What a call wants to know. */
+typedef struct Plan {
+        bool has_since;
+        Zxid since;                     /* only once the version is another one */
+        char *member;                   /* Share: of whom, */
+        char **items;                   /* ... and of what */
+} Plan;
+
+static void plan_free(void *userdata) {
+        Plan *p = userdata;
+
+        g_free(p->member);
+        g_strfreev(p->items);
+        g_free(p);
+}
+
+/* NULL: it is refused, or waits. */
+static GArray *look_at_group(Attempt *a, Zxid *ret_version) {
+        const Plan *p = a->plan;
         g_autoptr(GArray) all = NULL;
-        Zxid version = 0;
         Result result;
         ConveneStatus status = attempt_read(a, &result);
 
+        *ret_version = 0;
         if (status != CONVENE_OK && status != CONVENE_NO_NODE) {
                 attempt_refuse(a, status);
-                return;
+                return NULL;
         }
         if (status == CONVENE_OK) {
                 Stat group = result.stat;
 
-                all = see_members(a, &group, &version);
+                all = see_members(a, &group, ret_version);
         } else
                 all = g_array_new(FALSE, FALSE, sizeof(Seen));
-        if (since && *since == version)
+        if (p->has_since && p->since == *ret_version) {
                 attempt_wait(a, UINT64_MAX);
-        else
+                return NULL;
+        }
+        return g_steal_pointer(&all);
+}
+
+static void members_look(Attempt *a) {
+        Zxid version;
+        g_autoptr(GArray) all = look_at_group(a, &version);
+
+        if (all)
                 answer_members(a, all, version);
 }
 
 static const AttemptKind members_kind = { .look = members_look, .is_fresh = true };
+
+static Plan *plan_new(const Options *o) {
+        Plan *p = g_new0(Plan, 1);
+
+        p->has_since = o->given & OPTION_SINCE;
+        p->since = o->since;
+        return p;
+}
 
 static int method_members(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
@@ -135,7 +170,84 @@ static int method_members(Caller *c, sd_bus_message *m) {
         path = recipe_path(RECIPE_GROUPS, name);
         if (!path)
                 return recipe_refuse_name(c, m);
-        attempt_start(c, m, &members_kind, path, o.given & OPTION_SINCE ? g_memdup2(&o.since, sizeof(o.since)) : NULL, g_free, &o);
+        attempt_start(c, m, &members_kind, path, plan_new(&o), plan_free, &o);
+        return METHOD_DONE;
+}
+
+/*
+ * Share
+ */
+
+static void answer_share(Attempt *a, const GPtrArray *mine, Zxid version) {
+        sd_bus_message *reply = attempt_new_reply(a);
+        uint64_t bytes = 0;
+        int k;
+
+        if (!reply) {
+                attempt_refuse(a, CONVENE_TOO_LARGE);
+                return;
+        }
+        k = sd_bus_message_open_container(reply, 'a', "s");
+        for (guint i = 0; i < mine->len && k >= 0; i++) {
+                bytes += strlen(mine->pdata[i]) + 8;
+                k = sd_bus_message_append_basic(reply, 's', mine->pdata[i]);
+        }
+        if (k >= 0)
+                k = sd_bus_message_close_container(reply);
+        if (k >= 0)
+                k = sd_bus_message_append_basic(reply, 't', &version);
+        attempt_return(a, reply, k, bytes);
+}
+
+static void share_look(Attempt *a) {
+        const Plan *p = a->plan;
+        Zxid version;
+        g_autoptr(GArray) all = look_at_group(a, &version);
+        g_autoptr(GPtrArray) names = g_ptr_array_new(), mine = NULL;
+        guint self = 0;
+
+        if (!all)
+                return;
+        for (guint i = 0; i < all->len; i++)
+                g_ptr_array_add(names, (char *) g_array_index(all, Seen, i).name);
+        if (!g_ptr_array_find_with_equal_func(names, p->member, g_str_equal, &self)) {
+                attempt_refuse(a, CONVENE_NOT_HELD);
+                return;
+        }
+        mine = share_of((const char *const *) names->pdata, names->len, self, (const char *const *) p->items,
+                        g_strv_length(p->items));
+        if (mine)
+                answer_share(a, mine, version);
+        else
+                attempt_refuse_text(a, CONVENE_TOO_LARGE, "so many items times members are more than one call may share out");
+}
+
+static const AttemptKind share_kind = { .look = share_look, .is_fresh = true };
+
+static int method_share(Caller *c, sd_bus_message *m) {
+        g_auto(Options) o = OPTIONS_INIT;
+        g_auto(GStrv) items = NULL;
+        const char *name, *member;
+        char *path;
+        Plan *p;
+        int k;
+
+        k = sd_bus_message_read(m, "ss", &name, &member);
+        if (k < 0)
+                return k;
+        k = sd_bus_message_read_strv(m, &items);
+        if (k < 0)
+                return k;
+        k = call_read_options(c, m, OPTION_SINCE | OPTION_PATIENCE, &o);
+        if (k <= 0)
+                return k;
+        path = recipe_path(RECIPE_GROUPS, name);
+        if (!path)
+                return recipe_refuse_name(c, m);
+        p = plan_new(&o);
+        p->member = g_strdup(member);
+        p->items = items ? g_steal_pointer(&items) : g_new0(char *, 1);
+        attempt_start(c, m, &share_kind, path, p, plan_free, &o);
         return METHOD_DONE;
 }
 
@@ -170,6 +282,7 @@ static int method_join(Caller *c, sd_bus_message *m) {
 
 DEFINE_METHOD(method_join)
 DEFINE_METHOD(method_members)
+DEFINE_METHOD(method_share)
 
 const sd_bus_vtable groups_vtable[] = {
         SD_BUS_VTABLE_START(0),
@@ -181,5 +294,9 @@ const sd_bus_vtable groups_vtable[] = {
                                 SD_BUS_ARGS("s", name, "a{sv}", options),
                                 SD_BUS_RESULT("a(sssuutxtay)", members, "t", version, "b", more),
                                 bus_method_members, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Share",
+                                SD_BUS_ARGS("s", name, "s", member, "as", items, "a{sv}", options),
+                                SD_BUS_RESULT("as", share, "t", version),
+                                bus_method_share, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };

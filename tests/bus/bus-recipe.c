@@ -321,6 +321,8 @@ static void test_group_mistakes(void) {
         g_free(call_fails(bus, BAD_ARGUMENTS, BARRIERS, "Enter", "sua{sv}", "x", 0, 0));
         g_free(call_fails(bus, BAD_ARGUMENTS, BARRIERS, "Close", "sa{sv}", "a/b", 0));
         g_assert_false(exists(bus, "/convene/groups/x"));
+        g_free(call_fails(bus, NOT_HELD, GROUPS, "Share", "ssasa{sv}", "x", "me", 0, 0));
+        g_free(call_fails(bus, BAD_ARGUMENTS, GROUPS, "Share", "ssasa{sv}", "a/b", "me", 0, 0));
 }
 
 void add_recipe_tests(void) {

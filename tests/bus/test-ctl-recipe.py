@@ -346,6 +346,38 @@ def test_group_watch():
     early.running.close()
 
 
+def test_group_share():
+    """The rows 1 to 100 among ten workers, then nine."""
+    rows = [str(i) for i in range(1, 101)]
+    workers = [Joined("share", f"--as=w{i}") for i in range(10)]
+
+    def shares():
+        found = {one["member"]: good("group", "share", f"--as={one['member']}", "share", *rows).lines
+                 for one in good("group", "list", "share", "--json").json}
+        equal(sorted(row for share in found.values() for row in share), sorted(rows))
+        return found
+
+    before = shares()
+    equal([len(share) for share in before.values()], [10] * 10)
+    version = good("group", "share", "--as=w0", "--json", "share", *rows).json["version"]
+    waiting = running("group", "share", "--as=w0", f"--since={version}", "--json", "share", *rows)
+    bad(NOT_GRANTED, "TimedOut", "group", "share", "--as=w0", f"--since={version}", "--timeout=200ms", "share", "x")
+    equal(waiting.process.poll(), None)
+    workers[9].leave()
+    after = shares()
+    equal(sorted(len(share) for share in after.values()), [11] * 8 + [12])
+    equal(json.loads(waiting.line())["items"], after["w0"])
+    equal(waiting.end(), 0)
+    waiting.close()
+    assert sum(len(set(before[name]) & set(share)) for name, share in after.items()) > 60
+    bad(NO_NODE, "NotHeld", "group", "share", "--as=w9", "share", "x")
+    bad(USAGE, "whose share?", "group", "share", "share", "x")
+    said = ctl("group", "join", "--as=me", "alone", "--", str(here.work / "convenectl"), "group", "share", "alone", "b", "a", "b")
+    equal((said.status, said.out), (0, b"a\nb\n"))
+    for one in workers[:9]:
+        one.leave()
+
+
 #
 # Queues
 #
