@@ -16,8 +16,8 @@ import sys
 import textwrap
 import xml.dom.minidom
 
-INTERFACES = ["Tree", "Watches", "Sessions", "Session", "Locks", "Leases", "Counters", "Barriers",
-              "Groups", "Queues", "Ensemble", "Member", "Agent", "Statistics"]
+INTERFACES = ["Tree", "Watches", "Sessions", "Session", "Locks", "Lock", "Election", "Leases", "Counters",
+              "Barriers", "Groups", "Group", "Queues", "Ensemble", "Member", "Agent", "Statistics"]
 
 
 def escape(text):

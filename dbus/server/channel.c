@@ -61,6 +61,11 @@ static int publish_objects(Channel *ch) {
         } objects[] = {
                 { OBJECT_PATH "/session", "org.convene1.Session", session_object_vtable, session_object_find,
                   session_object_enumerate },
+                { OBJECT_PATH "/lock", "org.convene1.Lock", queue_object_vtable, recipe_object_find, recipe_object_enumerate },
+                { OBJECT_PATH "/election", "org.convene1.Election", queue_object_vtable, recipe_object_find,
+                  recipe_object_enumerate },
+                { OBJECT_PATH "/group", "org.convene1.Group", group_object_vtable, recipe_object_find,
+                  recipe_object_enumerate },
                 { OBJECT_PATH "/member", "org.convene1.Member", member_object_vtable, member_object_find,
                   member_object_enumerate },
         };

@@ -39,7 +39,8 @@ int channel_send(Channel *ch, sd_bus_message *m, uint64_t bytes);
 /* The vtables, one per interface. */
 extern const sd_bus_vtable tree_vtable[], watches_vtable[], sessions_vtable[], locks_vtable[], leases_vtable[], counters_vtable[], barriers_vtable[], groups_vtable[],
         queues_vtable[],
-        ensemble_vtable[], agent_vtable[], statistics_vtable[], session_object_vtable[], member_object_vtable[];
+        ensemble_vtable[], agent_vtable[], statistics_vtable[], session_object_vtable[], member_object_vtable[],
+        queue_object_vtable[], group_object_vtable[];
 
 /* Objects below /org/convene1 that come and go. */
 int session_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
@@ -48,5 +49,9 @@ int session_object_enumerate(sd_bus *bus, const char *prefix, void *userdata, ch
 int member_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
                        sd_bus_error *error);
 int member_object_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error);
+
+int recipe_object_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
+                       sd_bus_error *error);
+int recipe_object_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)

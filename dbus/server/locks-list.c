@@ -16,7 +16,6 @@
 #include "dbus/server/locks.h"
 #include "dbus/server/server-private.h"
 
-#define ROW_SIGNATURE "(ssssuutxtus)"
 #define ROW_BYTES 256
 
 /* One queue as it stands. */
@@ -78,11 +77,24 @@ static int append_row(sd_bus_message *m, const Standing *st, unsigned place) {
 
         if (!holder_read(st->server, path, &h))
                 return 0;
-        return sd_bus_message_append(m, ROW_SIGNATURE, st->name,
+        return sd_bus_message_append(m, HOLDER_SIGNATURE, st->name,
                                      contender_role_to_string(lineup_at(st->lineup, place)->parsed.role),
                                      holder_host(st->server, &h), holder_unit(&h), holder_uid(&h), holder_pid(&h),
                                      h.stat.ephemeral_owner, h.stat.ctime_msec, h.stat.czxid,
                                      (uint32_t) (lineup_length(st->lineup) - st->holders), path);
+}
+
+int locks_append_holders(Server *s, sd_bus_message *m, const char *name, const char *path, uint32_t *waiters) {
+        Standing st;
+        int k = 0;
+
+        standing_init(&st, s, name, path);
+        *waiters += lineup_length(st.lineup) - st.holders;
+        for (unsigned i = 0; m && i < lineup_length(st.lineup) && k >= 0; i++)
+                if (standing_holds(&st, i))
+                        k = append_row(m, &st, i);
+        lineup_free(st.lineup);
+        return k;
 }
 
 /* Every method answers behind the answers before it.  Takes the plan. */
@@ -164,7 +176,7 @@ static void on_list(Call *call, const Result *result) {
         l.reply = call_new_reply(call);
         if (!l.reply)
                 return;
-        l.error = sd_bus_message_open_container(l.reply, 'a', ROW_SIGNATURE);
+        l.error = sd_bus_message_open_container(l.reply, 'a', HOLDER_SIGNATURE);
         list_root(&l, RECIPE_LOCKS);
         list_root(&l, RECIPE_ELECTIONS);
         if (l.error >= 0)

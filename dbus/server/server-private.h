@@ -55,6 +55,7 @@ struct Server {
         GQueue grants;                  /* Grant */
         GQueue attempts;                /* Attempt */
         struct Sightings *sightings;    /* of leases */
+        struct RecipeObjects *recipe_objects;
         MemberClient *watcher;          /* watches the places */
         GHashTable *places;             /* path -> Place */
         GHashTable *places_by_watch;    /* Place.watch -> Place */
@@ -75,6 +76,8 @@ struct Server {
 
 /* Whether requests from this host may be made with all rights: only while it votes. */
 bool server_may_be_super(const Server *s);
+/* PropertiesChanged, to everybody. */
+void server_emit(Server *s, const char *path, const char *interface, const char *const *properties);
 /* The agent's own: host, and super if it may. */
 Identities server_identities(const Server *s);
 

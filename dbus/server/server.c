@@ -14,6 +14,7 @@
 #include "dbus/server/call.h"
 #include "dbus/server/grant.h"
 #include "dbus/server/owners.h"
+#include "dbus/server/recipe-objects.h"
 #include "dbus/server/server-private.h"
 #include "dbus/server/sightings.h"
 #include "dbus/server/socket.h"
@@ -25,10 +26,10 @@ static const MemberFront detached_front = {
         .reply = call_on_detached_reply,
 };
 
-static void emit(Server *s, const char *interface, const char *const *properties) {
+void server_emit(Server *s, const char *path, const char *interface, const char *const *properties) {
         if (s->bus)
-                (void) sd_bus_emit_properties_changed_strv(s->bus->bus, OBJECT_PATH, interface, (char **) properties);
-        sockets_emit_changed(s, interface, (char **) properties);
+                (void) sd_bus_emit_properties_changed_strv(s->bus->bus, path, interface, (char **) properties);
+        sockets_emit_changed(s, path, interface, (char **) properties);
 }
 
 static void server_on_emit(void *userdata) {
@@ -37,12 +38,12 @@ static void server_on_emit(void *userdata) {
 
         s->emit_what = 0;
         if (what & SERVER_CHANGED_ROLE)
-                emit(s, "org.convene1.Ensemble",
-                     (const char *const[]) { "Role", "Epoch", "Zxid", "Leader", "Serving", "RoleSince", "Members", NULL });
+                server_emit(s, OBJECT_PATH, "org.convene1.Ensemble",
+                            (const char *const[]) { "Role", "Epoch", "Zxid", "Leader", "Serving", "RoleSince", "Members", NULL });
         else if (what & SERVER_CHANGED_ZXID)
-                emit(s, "org.convene1.Ensemble", (const char *const[]) { "Zxid", NULL });
+                server_emit(s, OBJECT_PATH, "org.convene1.Ensemble", (const char *const[]) { "Zxid", NULL });
         if (what & SERVER_CHANGED_PROBLEMS)
-                emit(s, "org.convene1.Agent", (const char *const[]) { "SpaceAvailable", "Problems", NULL });
+                server_emit(s, OBJECT_PATH, "org.convene1.Agent", (const char *const[]) { "SpaceAvailable", "Problems", NULL });
 }
 
 static void server_changed(Server *s, ServerChange what) {
@@ -128,6 +129,8 @@ Server *server_new(sd_event *event, Member *member, Units *units, Polkit *polkit
         if (r >= 0)
                 sightings_init(s);
         if (r >= 0)
+                r = recipe_objects_init(s);
+        if (r >= 0)
                 r = sd_id128_randomize(&s->socket_id);
         if (r >= 0)
                 r = sd_event_add_time_relative(event, &s->zxid_timer, CLOCK_BOOTTIME, ZXID_USEC, ZXID_ACCURACY_USEC,
@@ -157,6 +160,7 @@ Server *server_free(Server *s) {
         grants_done(s);
         attempts_done(s);
         sightings_done(s);
+        recipe_objects_done(s);
         places_done(s);
         while (s->detached)
                 call_free(s->detached);

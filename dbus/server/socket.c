@@ -107,14 +107,14 @@ int server_listen(Server *s, int fd) {
         return r;
 }
 
-void sockets_emit_changed(Server *s, const char *interface, char **properties) {
+void sockets_emit_changed(Server *s, const char *path, const char *interface, char **properties) {
         for (GList *i = s->connections.head; i; i = i->next) {
                 Connection *n = i->data;
 
                 /* Whoever has not spoken yet waits for the answer to Hello and takes nothing else. */
                 if (n->doomed || !n->channel.bus || n->messages == 0 || (n->hello && !n->matched))
                         continue;
-                connection_sent(n, sd_bus_emit_properties_changed_strv(n->channel.bus, OBJECT_PATH, interface, properties), 0);
+                connection_sent(n, sd_bus_emit_properties_changed_strv(n->channel.bus, path, interface, properties), 0);
         }
 }
 

@@ -11,5 +11,5 @@
 #include "dbus/server/channel.h"
 
 /* Emits a change signal to every connection that wants signals. */
-void sockets_emit_changed(Server *s, const char *interface, char **properties);
+void sockets_emit_changed(Server *s, const char *path, const char *interface, char **properties);
 void sockets_close_all(Server *s);

@@ -224,6 +224,79 @@ static void test_queue_pipeline(void) {
         g_free(call_fails(bus, BAD_ARGUMENTS, QUEUES, "Ack", "sta{sv}", "item-0000000000", UINT64_C(1), 0));
 }
 
+/*
+ * Objects
+ */
+
+typedef struct Told {
+        const char *path;               /* wanted */
+        unsigned times;
+} Told;
+
+static int on_changed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Told *t = userdata;
+
+        t->times += g_strcmp0(sd_bus_message_get_path(m), t->path) == 0;
+        return 0;
+}
+
+static void wait_told(sd_bus *bus, const Told *t, unsigned times) {
+        while (t->times < times) {
+                g_assert_cmpint(sd_bus_process(bus, NULL), >=, 0);
+                g_assert_cmpint(sd_bus_wait(bus, 10000), >=, 0);
+        }
+}
+
+static uint32_t waiters_of(sd_bus *bus, const char *path, const char *interface) {
+        uint32_t waiters;
+
+        g_assert_cmpint(sd_bus_get_property_trivial(bus, "org.convene1", path, interface, "Waiters", NULL, 'u', &waiters), >=, 0);
+        return waiters;
+}
+
+/* Each change is told, and what is told can be read; what not everybody may read is not there. */
+static void test_objects(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), other = peer_new(shared);
+        g_autoptr(sd_bus_message) first = NULL, members = NULL, joined = NULL;
+        Told lock = { "/org/convene1/lock/ob_2djects", 0 }, group = { "/org/convene1/group/objects", 0 };
+        g_autoptr(Record) waiting = NULL;
+        const char *kind, *name;
+        uint32_t waiters;
+        int r;
+
+        g_assert_cmpint(sd_bus_match_signal(bus, NULL, NULL, NULL, "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                                            on_changed, &lock), >=, 0);
+        g_assert_cmpint(sd_bus_match_signal(bus, NULL, NULL, NULL, "org.freedesktop.DBus.Properties", "PropertiesChanged",
+                                            on_changed, &group), >=, 0);
+        first = call(other, "org.convene1.Locks", "Lock", "sa{sv}", "ob-jects", 0);
+        wait_told(bus, &lock, 1);
+        waiting = record_new(other);
+        call_later(other, waiting, "second", "org.convene1.Locks", "Lock", "sa{sv}", "ob-jects", 0);
+        do {
+                wait_told(bus, &lock, lock.times + 1);
+                waiters = waiters_of(bus, lock.path, "org.convene1.Lock");
+        } while (waiters != 1);
+        r = sd_bus_get_property(bus, "org.convene1", lock.path, "org.convene1.Lock", "Holders", NULL, &members, "a(ssssuutxtus)");
+        g_assert_cmpint(r, >=, 0);
+        g_assert_cmpint(sd_bus_message_enter_container(members, 'a', "(ssssuutxtus)"), >, 0);
+        g_assert_cmpint(sd_bus_message_enter_container(members, 'r', "ssssuutxtus"), >, 0);
+        g_assert_cmpint(sd_bus_message_read(members, "ss", &name, &kind), >, 0);
+        g_assert_cmpstr(name, ==, "ob-jects");
+        g_assert_cmpstr(kind, ==, "mutex");
+        g_clear_pointer(&first, sd_bus_message_unref);  /* with its descriptor */
+        record_wait(other, waiting, 1);
+        g_assert_cmpstr(record_line(waiting, 0), ==, "reply second");
+
+        joined = call(other, GROUPS, "Join", "sa{sv}", "objects", 1, "member", "s", "one");
+        wait_told(bus, &group, 1);
+        sd_bus_message_unref(call(bus, TREE, "Create", "saysa{sv}", "/convene/locks/hidden", 0, "persistent", 1, "acl", "a(uss)", 1, 31,
+                                  "unix", "0@*"));
+        g_assert_cmpint(sd_bus_get_property_trivial(bus, "org.convene1", "/org/convene1/lock/hidden", "org.convene1.Lock", "Waiters",
+                                                    NULL, 'u', &waiters), <, 0);
+        g_assert_cmpint(sd_bus_get_property_trivial(bus, "org.convene1", "/org/convene1/lock/nothing", "org.convene1.Lock", "Waiters",
+                                                    NULL, 'u', &waiters), <, 0);
+}
+
 static void test_calls_are_charged(void) {
         Agent *a = agent_new("Calls=4\n");
         sd_bus *bus = peer_new(a), *admin = peer_new(a);
@@ -335,5 +408,6 @@ void add_recipe_tests(void) {
         g_test_add_func("/recipe/group-mistakes", test_group_mistakes);
         g_test_add_func("/recipe/queue", test_queue);
         g_test_add_func("/recipe/queue-pipeline", test_queue_pipeline);
+        g_test_add_func("/recipe/objects", test_objects);
         g_test_add_func("/recipe/calls-are-charged", test_calls_are_charged);
 }

@@ -102,8 +102,13 @@ def served_by(convened, busctl, folder):
             tree = subprocess.run([busctl, "--address=unix:path=" + socket, "tree", "--list", DESTINATION],
                                   capture_output=True, text=True, check=True).stdout.split()
             member = next(p for p in tree if p.startswith("/org/convene1/member/"))
+            recipes = []
+            for root, kind in (("locks", "lock"), ("elections", "election"), ("groups", "group")):
+                subprocess.run(call[:5] + ["/org/convene1", "org.convene1.Tree", "Create", "saysa{sv}", f"/convene/{root}/x", "0",
+                                           "persistent", "1", "parents", "b", "true"], stdout=subprocess.DEVNULL, check=True)
+                recipes.append(f"/org/convene1/{kind}/x")
             shown = {}
-            for path in ("/org/convene1", f"/org/convene1/session/{session:016x}", member):
+            for path in ("/org/convene1", f"/org/convene1/session/{session:016x}", member, *recipes):
                 shown.update(introspect(busctl, socket, path))
             return shown
         finally:
