@@ -85,7 +85,7 @@ void grants_done(Server *s) {
 
 static void grant_leave(Grant *g) {
         grant_forget_call(g);
-        if (g->state == GRANT_OPENING) {
+        if (g->state == GRANT_OPENING && !g->owned) {
                 g->state = GRANT_LEAVING;       /* until it is known what to close */
                 return;
         }

@@ -466,6 +466,22 @@ def test_queue_taker_dies():
     equal(ctl("queue", "take", "deadly", "--", "cat").out, b"work")
 
 
+def claimants():
+    return [one for one in good("sessions", "list", "--json").json if one["owner"].startswith("claim")]
+
+
+def test_queue_nothing_left():
+    """Who waited in vain leaves no session, however it went."""
+    bad(NOT_GRANTED, "TimedOut", "queue", "take", "--try", "empty", "--", "true")
+    bad(NOT_GRANTED, "TimedOut", "queue", "take", "--timeout=100ms", "empty", "--", "true")
+    waiting = running("queue", "take", "empty", "--", "true")
+    lock.wait_until(lambda: [one for one in claimants() if f"pid {waiting.process.pid}" in one["owner"]], "it waits")
+    waiting.kill(signal.SIGKILL)
+    waiting.end()
+    waiting.close()
+    lock.wait_until(lambda: not claimants(), "no session is left")
+
+
 def test_queue_dead():
     for text in ("bad", "good"):
         good("queue", "put", "hospital", text)
