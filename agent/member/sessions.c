@@ -69,11 +69,12 @@ static bool has_term(const Member *m) {
         return m->term.leads || m->term.follows;
 }
 
-/* What is confirmed by now becomes the base. */
+/* What is confirmed by now becomes the base.  A time that is confirmed came with a PONG: one of the very instant in which the leader
+ * was told may have left before that, and the leader may have got no more. */
 static void fold(const Member *m, Local *l) {
-        if (l->kept && l->kept_usec != 0 && m->confirmed_usec >= l->kept_usec)
+        if (l->kept && l->kept_usec != 0 && m->confirmed_usec > l->kept_usec)
                 l->base_usec = MAX(l->base_usec, m->confirmed_usec);
-        if (l->told_usec != 0 && m->confirmed_usec >= l->told_usec) {
+        if (l->told_usec != 0 && m->confirmed_usec > l->told_usec) {
                 l->base_usec = MAX(l->base_usec, l->told_usec);
                 l->told_usec = 0;
         }

@@ -376,6 +376,15 @@ static bool do_job(Host *h) {
         return true;
 }
 
+static bool is_stuck(Network *n, const Message *m) {
+        const PeerMessage *p = &m->message;
+
+        if (n->stuck_at_keep[m->from] && !p->is_zab && p->member.type == MEMBER_MESSAGE_KEEP && p->member.sessions_count > 0)
+                n->stuck[m->from] = true;
+
+        return n->stuck[m->from];
+}
+
 static bool deliver(Network *n) {
         Message *m = g_queue_pop_head(&n->messages);
         Host *to;
@@ -387,7 +396,7 @@ static bool deliver(Network *n) {
         if (m->message.is_zab && m->message.zab.type == _ZAB_MESSAGE_MAX) {
                 if (n->hosts[m->from].conns[m->to] == m->conn)
                         disconnect(n, &n->hosts[m->from], to);
-        } else if (to->member && to->conns[m->from] == m->conn && !n->silent[m->from] && !n->silent[m->to]) {
+        } else if (to->member && to->conns[m->from] == m->conn && !n->silent[m->from] && !n->silent[m->to] && !is_stuck(n, m)) {
                 member_on_message(to->member, m->conn, m->from, &m->message);
                 n->delivered++;
         }

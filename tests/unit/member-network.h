@@ -53,6 +53,8 @@ struct Network {
         GQueue messages;                /* Message*, in order of sending */
         bool cut[HOSTS_MAX + 1][HOSTS_MAX + 1];
         bool silent[HOSTS_MAX + 1];     /* its connections stand, and what it sends or is sent is lost */
+        bool stuck_at_keep[HOSTS_MAX + 1];      /* what it sends from a list of sessions that it keeps on is on its way for ever */
+        bool stuck[HOSTS_MAX + 1];
         uint64_t delivered;
         uint64_t kill_leader_at;        /* not 0: after that many deliveries */
 };

@@ -211,6 +211,33 @@ static void test_sessions_outlive_leader(void) {
         g_assert_false(has(f, "/kept"));
 }
 
+/* It is back, and what it says comes through up to, not including, the list of sessions that it keeps.  A PONG of the same instant was
+ * before that, if a heartbeat was due just then. */
+static void promise_of_what_was_not_heard(unsigned away_msec) {
+        g_autoptr(Network) n = network_new(3, 3);
+        Host *leader = network_settle(n), *f = network_follower(n);
+        uint64_t kept = open_session(n, f, 3000, true), promised = 0;
+
+        make_ephemeral(n, f, kept, "/kept");
+        network_run(n, 1000);
+        network_isolate(n, f->sid, true);
+        network_run(n, away_msec);
+        n->stuck_at_keep[f->sid] = true;
+        network_isolate(n, f->sid, false);
+        while (has(leader, "/kept")) {
+                promised = member_session_deadline(f->member, kept);
+                network_run(n, 10);
+        }
+        g_assert_true(n->stuck[f->sid]);
+        g_assert_cmpuint(promised, >, 0);
+        g_assert_cmpuint(promised, <=, n->now_usec);
+}
+
+static void test_promise_of_what_was_not_heard(void) {
+        for (unsigned msec = 1500; msec < 1800; msec += 10)
+                promise_of_what_was_not_heard(msec);
+}
+
 /* A session that is claimed again by a member that was away meanwhile; and one that is not. */
 static void test_session_not_claimed_again(void) {
         g_autoptr(Network) n = network_new(3, 3);
@@ -264,6 +291,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/member-sessions/observer-of-follower", test_observer_of_follower);
         g_test_add_func("/member-sessions/sessions-of-followers", test_sessions_of_followers);
         g_test_add_func("/member-sessions/sessions-outlive-leader", test_sessions_outlive_leader);
+        g_test_add_func("/member-sessions/promise-of-what-was-not-heard", test_promise_of_what_was_not_heard);
         g_test_add_func("/member-sessions/session-not-claimed-again", test_session_not_claimed_again);
         g_test_add_func("/member-sessions/session-moves", test_session_moves);
         return g_test_run();
