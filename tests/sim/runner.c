@@ -17,14 +17,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STUCK_SEC 30                    /* a seed that takes so long is stuck */
+#define STUCK_SEC 30                    /* a seed that takes so much of a processor is stuck */
 #define POLL_USEC 5000
 
 /* What a worker shows while it works; shared memory. */
 typedef struct Worker {
         Statistics statistics;
         uint64_t seed, next;
-        uint64_t began_msec;
+        uint64_t began_msec;            /* by its own processor clock: others may be at work on this machine */
         uint64_t hash;
         char failure[1024];
         bool running, done;
@@ -36,11 +36,15 @@ typedef struct Runner {
         pid_t pids[RUNNER_JOBS_MAX];
 } Runner;
 
-uint64_t runner_clock_msec(void) {
-        struct timespec ts;
+static uint64_t clock_msec(clockid_t clock) {
+        struct timespec ts = { 0 };
 
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+        (void) clock_gettime(clock, &ts);
         return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+}
+
+uint64_t runner_clock_msec(void) {
+        return clock_msec(CLOCK_MONOTONIC);
 }
 
 uint64_t runner_processor_msec(void) {
@@ -71,7 +75,7 @@ static void work(const RunnerOptions *o, Worker *w) {
         while (w->next < o->first + o->seeds) {
                 w->seed = w->next;
                 w->next += o->jobs;
-                w->began_msec = runner_clock_msec();
+                w->began_msec = clock_msec(CLOCK_PROCESS_CPUTIME_ID);
                 if (!runner_run_seed(w->seed, o->profile, &w->statistics, false, w->failure, sizeof(w->failure), &w->hash))
                         _exit(1);
                 if (o->print_hashes)
@@ -88,7 +92,7 @@ static void start_worker(Runner *r, unsigned i) {
 
         fflush(stdout);
         w->failure[0] = '\0';
-        w->began_msec = runner_clock_msec();
+        w->began_msec = 0;
         pid = fork();
         if (pid == 0) {
                 /* What an assertion says is told again by --replay. */
@@ -108,7 +112,7 @@ static void tell(const RunnerOptions *o, const Worker *w, int status) {
         g_autofree char *died = NULL;
 
         if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
-                died = g_strdup_printf("B1: stuck for %d seconds", STUCK_SEC);
+                died = g_strdup_printf("B1: stuck for %d seconds of processor time", STUCK_SEC);
         else if (WIFSIGNALED(status))
                 died = g_strdup_printf("assertion: the process died of signal %d (%s)", WTERMSIG(status),
                                        strsignal(WTERMSIG(status)));
@@ -116,9 +120,13 @@ static void tell(const RunnerOptions *o, const Worker *w, int status) {
 }
 
 static void kill_stuck(const Runner *r) {
-        for (unsigned i = 0; i < r->options->jobs; i++)
-                if (r->workers[i].running && runner_clock_msec() > r->workers[i].began_msec + STUCK_SEC * 1000)
+        for (unsigned i = 0; i < r->options->jobs; i++) {
+                clockid_t clock;
+
+                if (r->workers[i].running && clock_getcpuclockid(r->pids[i], &clock) == 0 &&
+                    clock_msec(clock) > r->workers[i].began_msec + STUCK_SEC * 1000)
                         (void) kill(r->pids[i], SIGKILL);
+        }
 }
 
 static Worker *find_worker(const Runner *r, pid_t pid) {
