@@ -49,7 +49,7 @@ static void end(Zab *z, bool tell_leader, const char *reason) {
                         .text = reason,
                 });
         if (f->begun && tell_leader)
-                follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_FED, .index = z->follow.matched });
+                follow_send(z, &(ZabMessage) { .type = ZAB_MESSAGE_FED, .index = MIN(z->durable, z->follow.matched) });
         *f = (Feed) { .failures = f->failures, .at_usec = f->at_usec };
 }
 
@@ -120,8 +120,8 @@ void feed_on_ping(Zab *z, uint64_t commit) {
         } else if (f->conn == 0) {
                 if (z->now_usec >= f->at_usec)
                         ask(z);
-        } else if (f->begun && z->last.index >= commit)
-                f->moved_usec = z->now_usec;
+        } else if (f->begun && (z->last.index >= commit || z->durable < z->last.index))
+                f->moved_usec = z->now_usec;            /* or it is this disk that all wait for */
         else if (z->now_usec - f->moved_usec > z->options.election_timeout_usec / STALL_SHARE && !ZAB_BREAK(FEED_FORGOTTEN))
                 lose(z, "what is committed does not come");
 }
@@ -226,11 +226,9 @@ void feed_end_all(Zab *z, const char *reason) {
                         feed_end(z, p, reason);
 }
 
+/* It may be ahead of what it is sent here: until the leader has heard that it is fed, both send. */
 static void on_ack(Zab *z, Peer *p, const ZabMessage *m) {
-        if (m->index >= p->stream.cursor)
-                feed_end(z, p, "an acknowledgement of what was not sent");
-        else
-                stream_on_progress(z, p, m->index);
+        stream_on_progress(z, p, m->index);
 }
 
 void feed_advance(Zab *z) {

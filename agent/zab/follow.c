@@ -281,12 +281,15 @@ static int check_entries(const Zab *z, const ZabMessage *m) {
                         continue;
                 }
 
+                if (i != known)
+                        return -1;
+
                 if (e->index < epochs_base(&z->epochs)) {
                         known++;        /* committed, applied and dropped: there is nothing left to compare */
                         continue;
                 }
 
-                if (i != known || !epochs_has(&z->epochs, e->index) ||
+                if (!epochs_has(&z->epochs, e->index) ||
                     epochs_zxid_at(&z->epochs, e->index) != e->zxid || (mine && !hash128_equal(mine->chain, e->chain)))
                         return -1;
                 known++;

@@ -137,9 +137,11 @@ static void send_entries(Zab *z, Peer *p, const ZabEntry *entries, unsigned coun
                 bytes += tail_entry_bytes(&entries[i]);
 
         s->cursor += count;
-        s->in_flight += bytes;
         s->commit_sent = z->commit;
-        marks_push(&s->flight, s->cursor - 1, bytes);
+        if (s->cursor - 1 > s->progress) {      /* else it has them from elsewhere (feed.c), and will not acknowledge them again */
+                s->in_flight += bytes;
+                marks_push(&s->flight, s->cursor - 1, bytes);
+        }
         stream_send(z, p, &m);
 }
 

@@ -330,6 +330,39 @@ static void test_chain_checked(void) {
         net_free(n);
 }
 
+/* One that continues the log, and behind it one from before what this log still has. */
+static void test_entries_jump_back(void) {
+        uint32_t leader, other;
+        Net *n = led(0, &leader, &other);
+        g_autoptr(GBytes) payload = g_bytes_new("x", 1);
+        const ZabPosition *last;
+        ZabEntry e[2];
+        ZabSession s;
+        Id128 cluster;
+        unsigned closes;
+        uint64_t index;
+
+        propose_many(n, leader, 8);
+        net_settle(n);
+        node_checkpoint(n, other);
+        node_drop_log(n, other);
+        s = zab_session(n->nodes[other].zab);
+        last = zab_last(n->nodes[other].zab);
+        index = last->index;
+        closes = n->nodes[other].closes;
+        memset(&cluster, 0xc1, sizeof(cluster));
+        e[0] = (ZabEntry) { .index = index + 1, .zxid = last->zxid + 1, .prev_zxid = last->zxid, .type = ZAB_ENTRY_REQUEST, .payload = payload };
+        e[0].chain = zab_entry_chain(last->chain, &cluster, &e[0]);
+        e[1] = (ZabEntry) { .index = 3, .zxid = zxid_make(s.epoch, 2), .type = ZAB_ENTRY_REQUEST, .payload = payload };
+        net_forge(n, leader, other, &(ZabMessage) { .type = ZAB_MESSAGE_ENTRIES, .epoch = s.epoch, .session = s.session, .entries = e,
+                                                    .entries_count = 2 });
+        g_assert_cmpuint(n->nodes[other].closes, ==, closes + 1);
+        g_assert_cmpuint(zab_last(n->nodes[other].zab)->index, ==, index);
+        net_run(n, SECOND);
+        net_check_equal(n);
+        net_free(n);
+}
+
 /* Whatever a peer sends, at whatever time: a closed connection at most. */
 static void test_garbage(void) {
         Prng prng = { 4711 };
@@ -464,6 +497,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/zab-sync/window", test_window);
         g_test_add_func("/zab-sync/stale-session", test_stale_session);
         g_test_add_func("/zab-sync/chain-checked", test_chain_checked);
+        g_test_add_func("/zab-sync/entries-jump-back", test_entries_jump_back);
         g_test_add_func("/zab-sync/alive", test_alive);
         g_test_add_func("/zab-sync/alive-in-snapshot", test_alive_in_snapshot);
         g_test_add_func("/zab-sync/garbage", test_garbage);
