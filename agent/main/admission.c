@@ -23,7 +23,7 @@
  */
 
 #define CHANGE_AGAIN_USEC UINT64_C(200000)
-#define CHANGE_PATIENCE_USEC UINT64_C(60000000)
+#define CHANGE_PATIENCE_USEC UINT64_C(45000000)         /* the joiner waits for 60 s */
 
 typedef struct Admission {
         Agent *agent;

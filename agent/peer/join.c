@@ -26,6 +26,7 @@ struct PeerJoiner {
         PeerJoinerHandler handler;
         NetStream *stream;
         bool other_key;                 /* than the token says */
+        bool put_off;                   /* by one of those asked so far */
         sd_event_source *next;          /* to go on to the next member */
         sd_event_source *deadline;
         GString *errors;
@@ -60,7 +61,9 @@ static void on_answer(PeerJoiner *j, const JoinAnswer *a) {
         g_autoptr(GBytes) config = a->sid != 0 ? g_bytes_new(a->config, a->config_size) : NULL;
         g_autofree char *text = g_strdup(a->text);
 
-        if (a->sid == 0 && a->put_off) {
+        /* Who has put it off may have used the token up for it already, or be about to: then the others' no is not the last word. */
+        j->put_off = j->put_off || a->put_off;
+        if (a->sid == 0 && j->put_off) {
                 give_up_on(j, text);
                 return;
         }

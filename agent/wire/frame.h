@@ -38,7 +38,7 @@ typedef struct FrameHello {
         const char *name;                       /* borrowed */
 } FrameHello;
 
-#define FRAME_VERSION 1
+#define FRAME_VERSION 2
 
 void frame_encode_hello(Writer *w, const FrameHello *hello);
 /* `body`: what follows the 8 bytes; false for malformed. */
