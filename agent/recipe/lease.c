@@ -6,7 +6,6 @@
 
 #include "agent/recipe/lease.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -88,8 +87,8 @@ static LeaseRecord record_new(const LeaseSight *s, const char *holder, uint64_t 
 }
 
 bool lease_take(const LeaseSight *s, const char *holder, uint64_t ttl_msec, uint64_t now_usec, LeaseRecord *ret) {
-        assert(ttl_msec > 0 && ttl_msec <= LEASE_TTL_MAX_MSEC);
-
+        if (ttl_msec == 0 || ttl_msec > LEASE_TTL_MAX_MSEC)
+                return false;
         if (!lease_is_vacant(s) && g_str_equal(s->record.holder, holder)) {
                 *ret = s->record;
                 ret->ttl_msec = ttl_msec;

@@ -55,7 +55,7 @@ uint64_t lease_free_usec(const LeaseSight *s);
 uint64_t lease_until_usec(uint64_t asked_usec, uint64_t ttl_msec);
 
 /* What the znode should say so that `holder` has it for `ttl_msec`, if this version still is the znode's when that is written.  Who
- * has it already goes on with it.  False: somebody else has it. */
+ * has it already goes on with it.  False: somebody else has it, or it is no time to have it for. */
 bool lease_take(const LeaseSight *s, const char *holder, uint64_t ttl_msec, uint64_t now_usec, LeaseRecord *ret);
 /* The same to hand it to somebody ("": nobody); false unless `holder` has it. */
 bool lease_hand_over(const LeaseSight *s, const char *holder, const char *to, LeaseRecord *ret);

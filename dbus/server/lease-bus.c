@@ -211,6 +211,10 @@ static int start(Caller *c, sd_bus_message *m, const AttemptKind *kind, const ch
                 g_free(path);
                 return refuse(c, m, "a holder's name is 1 to 256 bytes of text without control characters");
         }
+        if (o->given & OPTION_TOKEN && o->token == 0) {
+                g_free(path);
+                return refuse(c, m, "no lease ever has the token 0");
+        }
         p = g_new(Plan, 1);
         *p = *wanted;
         p->holder = g_strdup(holder);

@@ -124,6 +124,12 @@ static void test_lease_mistakes(void) {
         g_free(call_fails(bus, NOT_HELD, LEASES, "Transfer", "ssa{sv}", "x", "somebody", 0));
         g_free(call_fails(bus, "org.convene1.Error.InvalidACL", LEASES, "Acquire", "sta{sv}", "x", HOUR, 1, "acl", "a(uss)", 1, 99,
                           "no", "such"));
+        for (uint64_t ttl = 0; ttl <= HOUR; ttl += HOUR) {
+                g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Acquire", "sta{sv}", "x", ttl, 1, "token", "t", UINT64_C(0)));
+                g_free(call_fails(bus, NOT_HELD, LEASES, "Acquire", "sta{sv}", "x", ttl, 1, "token", "t", UINT64_C(1)));
+        }
+        g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Release", "sa{sv}", "x", 1, "token", "t", UINT64_C(0)));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LEASES, "Transfer", "ssa{sv}", "x", "somebody", 1, "token", "t", UINT64_C(0)));
         g_assert_false(exists(bus, "/convene/leases/x"));
 }
 

@@ -298,6 +298,9 @@ static void test_edge(void) {
         s.version = INT32_MAX;
         g_assert_true(lease_take(&s, "c", 1000, 0, &r));
         g_assert_cmpuint(r.since, ==, UINT32_C(1) << 31);
+        g_assert_false(lease_take(&s, "c", 0, 0, &r));
+        g_assert_false(lease_take(&s, "c", LEASE_TTL_MAX_MSEC + 1, 0, &r));
+        g_assert_false(lease_take(&(LeaseSight) { 0 }, "c", 0, 0, &r));
 }
 
 /*
