@@ -9,7 +9,7 @@
 #include "dbus/server/server-private.h"
 
 bool holder_read(Server *s, const char *path, Holder *ret) {
-        Request r = { .op = REQUEST_EXISTS, .path = path, .caller = server_identities(s) };
+        Request r = { .op = REQUEST_EXISTS, .path = path, .caller = server_reading_identities(s) };
         Result result;
 
         tree_read(member_tree(s->member), &r, &result);

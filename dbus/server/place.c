@@ -28,7 +28,7 @@ GPtrArray *place_children(Server *s, const char *parent) {
         Request r = {
                 .op = REQUEST_GET_CHILDREN,
                 .path = parent,
-                .caller = { s->identities, G_N_ELEMENTS(s->identities) },
+                .caller = server_reading_identities(s),
         };
         Result page;
 
@@ -63,7 +63,7 @@ static bool place_watch(Place *p) {
         if (p->watched)
                 return true;
         p->watched = member_watch(s->watcher, p->watch, p->path, WATCH_PERSISTENT_RECURSIVE, 0,
-                                  (Identities) { s->identities, G_N_ELEMENTS(s->identities) }, 0) == CONVENE_OK;
+                                  server_reading_identities(s), 0) == CONVENE_OK;
         if (!p->watched) {
                 p->again = sd_event_source_disable_unref(p->again);
                 (void) sd_event_add_time_relative(s->event, &p->again, CLOCK_BOOTTIME, AGAIN_USEC, 0, place_on_again, p);

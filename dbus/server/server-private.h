@@ -80,6 +80,8 @@ bool server_may_be_super(const Server *s);
 void server_emit(Server *s, const char *path, const char *interface, const char *const *properties);
 /* The agent's own: host, and super if it may. */
 Identities server_identities(const Server *s);
+/* Those with which it reads its own tree for itself, which asks nobody: all of it, whether it votes or not. */
+Identities server_reading_identities(const Server *s);
 
 typedef enum ServerChange {
         SERVER_CHANGED_ROLE = 1,

@@ -87,6 +87,10 @@ Identities server_identities(const Server *s) {
         return (Identities) { s->identities, server_may_be_super(s) ? 2 : 1 };
 }
 
+Identities server_reading_identities(const Server *s) {
+        return (Identities) { s->identities, G_N_ELEMENTS(s->identities) };
+}
+
 static void make_own_identities(Server *s) {
         s->identities[0] = (Identity) { "host", s->host };
         s->identities[1] = (Identity) { "super", "convened" };

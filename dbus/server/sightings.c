@@ -71,7 +71,7 @@ static void on_look(void *userdata) {
         names = place_children(s, RECIPE_LEASES);
         for (guint i = 0; i < names->len; i++) {
                 g_autofree char *path = g_strdup_printf(RECIPE_LEASES "/%s", (const char *) names->pdata[i]);
-                Request r = { .op = REQUEST_EXISTS, .path = path, .caller = server_identities(s) };
+                Request r = { .op = REQUEST_EXISTS, .path = path, .caller = server_reading_identities(s) };
                 const Sighting *seen = g_hash_table_lookup(before, path);
                 Result result;
 
