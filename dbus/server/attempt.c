@@ -17,6 +17,7 @@
 #include "dbus/server/server-private.h"
 
 #define TRIES_MAX 5                     /* the znode's parent may vanish just before it is made */
+#define CONFLICTS_MAX 1000              /* others may be faster, but not for ever */
 #define ACCURACY_USEC UINT64_C(1000)
 #define REPLY_BYTES 512
 
@@ -133,7 +134,7 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
         Attempt *a = userdata;
 
         a->waits = false;
-        if (a->call && !(a->asking && a->updates))      /* otherwise what becomes of the update is the answer */
+        if (a->call && !a->updates)             /* otherwise what becomes of the update is the answer */
                 attempt_refuse(a, CONVENE_TIMED_OUT);
         return 0;
 }
@@ -209,8 +210,16 @@ void attempt_submit(Attempt *a, Request *r) {
 }
 
 /* What it saw was so no more. */
-static bool is_conflict(ConveneStatus status) {
-        return status == CONVENE_BAD_VERSION || status == CONVENE_NODE_EXISTS || status == CONVENE_NO_NODE;
+static bool may_look_again(Attempt *a) {
+        switch (a->status) {
+        case CONVENE_NO_NODE:
+                return ++a->tries < TRIES_MAX;
+        case CONVENE_BAD_VERSION:
+        case CONVENE_NODE_EXISTS:
+                return ++a->conflicts < CONFLICTS_MAX;
+        default:
+                return false;
+        }
 }
 
 static void attempt_after_update(Attempt *a) {
@@ -219,7 +228,7 @@ static void attempt_after_update(Attempt *a) {
                 a->kind->applied(a);
         else if (a->parents_status != CONVENE_OK)
                 attempt_refuse(a, a->parents_status);   /* says more than that there is no parent */
-        else if (!is_conflict(a->status) || (a->status == CONVENE_NO_NODE && ++a->tries >= TRIES_MAX))
+        else if (!may_look_again(a))
                 attempt_refuse(a, a->status);
         else
                 place_look(&a->guest);

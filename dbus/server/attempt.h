@@ -39,7 +39,7 @@ struct Attempt {
         ConveneStatus status, parents_status;
         Stat stat;                      /* of the znode the update was about */
         char *made;                     /* the path that was created */
-        unsigned tries;
+        unsigned tries, conflicts;      /* updates that failed because there was no znode, and because there was another */
         bool updates;                   /* an update is under way, or its outcome is in `status` */
         bool waits;                     /* its patience is not at its end */
 

@@ -22,8 +22,12 @@ static ConveneStatus look_for(const Attempt *a) {
  */
 
 static void close_look(Attempt *a) {
-        if (look_for(a) == CONVENE_OK)
+        ConveneStatus status = look_for(a);
+
+        if (status == CONVENE_OK)
                 attempt_answer(a, "");
+        else if (status != CONVENE_NO_NODE)
+                attempt_refuse(a, status);
         else
                 attempt_submit(a, &(Request) {
                         .op = REQUEST_CREATE,
