@@ -7,6 +7,7 @@
  * one tries at a time.
  */
 
+#include <errno.h>
 #include <string.h>
 
 #include "dbus/server/codec.h"
@@ -22,20 +23,23 @@ static void on_buried(Call *call, const Result *result) {
                 grant_made(g, result);
 }
 
-static void on_dead_made(Call *call, const Result *result) {
+static void go_to(Grant *g, const ListItem *item) {
+        g_free(g->parent);
+        g->parent = g_strdup_printf("%s/%s", g->queue, item->path);
+        place_occupy(&g->guest);
 }
 
-/* To the queue of the dead, all or nothing; whoever else does it first has done it as well. */
+/* To the queue of the dead, all or nothing, with its own ACL; whoever else does it first has done it as well. */
 static void bury(Grant *g, const ListItem *item) {
         Server *s = g->server;
-        g_autofree char *path = g_strdup_printf("%s/%s", g->queue, item->path);
+        const Tree *tree = member_get_tree(s->member);
         g_autofree char *dead = g_strdup_printf("%s/" WORKQUEUE_DEAD, g->queue);
         g_autofree char *grave = g_strdup_printf("%s/" WORKQUEUE_PREFIX, dead);
         g_autofree uint8_t *data = g_memdup2(item->data, item->data_size);
         Request operations[] = {
                 { .op = REQUEST_CREATE, .path = grave, .data = data ?: (const uint8_t *) "", .data_size = item->data_size,
-                  .acl = grant_acl(g), .mode = CREATE_PERSISTENT_SEQUENTIAL },
-                { .op = REQUEST_DELETE, .path = path, .version = VERSION_ANY, .czxid = item->stat.czxid },
+                  .mode = CREATE_PERSISTENT_SEQUENTIAL },
+                { .op = REQUEST_DELETE, .path = NULL, .version = VERSION_ANY, .czxid = item->stat.czxid },
         };
         Request r = {
                 .op = REQUEST_MULTI,
@@ -44,17 +48,17 @@ static void bury(Grant *g, const ListItem *item) {
                 .operations_count = G_N_ELEMENTS(operations),
         };
 
-        place_occupy(&g->guest);
-        g->making = call_new_detached(s, NULL, NULL, &r, on_buried);
-        g->making->plan = g;
-        recipe_make_parents(s, dead, g->owned->id, (Identities) { 0 }, grant_acl(g), g->making, on_dead_made);
-        call_start_detached(g->making, &r);
-}
+        Call *making;
 
-static void take(Grant *g, const ListItem *item) {
-        g_free(g->parent);
-        g->parent = g_strdup_printf("%s/%s", g->queue, item->path);
-        place_occupy(&g->guest);
+        go_to(g, item);
+        operations[1].path = g->parent;
+        g->parents_made = CONVENE_OK;
+        g->making = making = call_new_detached(s, NULL, NULL, &r, on_buried);
+        making->plan = g;
+        recipe_make_parents(s, dead, g->owned->id, (Identities) { 0 }, recipe_nearest_acl(tree, g->queue), making,
+                            grant_on_parent);
+        operations[0].acl = recipe_nearest_acl(tree, g->parent);
+        call_start_detached(making, &r);
 }
 
 /* True: go on to the next. */
@@ -62,6 +66,11 @@ static bool consider(Grant *g, const ListItem *item, bool *ret_chosen) {
         bool claimed = item->stat.children_count > 0;
         uint32_t attempts = workqueue_attempts(item->stat.cversion, item->stat.children_count);
 
+        if (item->stat.czxid == 0) {            /* it may not be read: it is for others, but what comes first comes first */
+                if (g->taker.ordered)
+                        grant_refuse(g, CONVENE_NO_AUTH, g->queue);
+                return !g->taker.ordered;
+        }
         switch (workqueue_judge(&g->taker, claimed, attempts)) {
         case WORKQUEUE_NEXT:
                 return true;
@@ -69,7 +78,7 @@ static bool consider(Grant *g, const ListItem *item, bool *ret_chosen) {
                 bury(g, item);
                 return false;
         case WORKQUEUE_TAKE:
-                take(g, item);
+                go_to(g, item);
                 *ret_chosen = true;
                 return false;
         case WORKQUEUE_WAIT:
@@ -125,6 +134,8 @@ static int claim_answer(Grant *g, sd_bus_message *reply) {
         int k;
 
         tree_read(member_tree(g->server->member), &r, &result);
+        if (result.status != CONVENE_OK)
+                return -EACCES;
         attempts = workqueue_attempts(result.stat.cversion, result.stat.children_count);
         k = bytes_append(reply, result.data, result.data_size);
         return k < 0 ? k : sd_bus_message_append_basic(reply, 'u', &attempts);

@@ -12,6 +12,7 @@
 #include "dbus/server/grant.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -195,12 +196,13 @@ static void grant_answer(Grant *g) {
         g_autoptr(sd_bus_message) reply = call_new_reply(g->call);
         g_autofree char *path = g->kind->choose ? g_strdup(g->parent) : g_strdup_printf("%s/%s", g->parent, g->name);
         uint32_t grace_msec = (uint32_t) (margin_usec(g) / 1000);
+        int k;
 
         if (!reply)
                 grant_leave(g);
-        else if (sd_bus_message_append(reply, "htsu", g->owned->theirs, g->token, path, grace_msec) < 0 ||
-                 (g->kind->answer && g->kind->answer(g, reply) < 0))
-                grant_refuse(g, CONVENE_TOO_LARGE, path);
+        else if ((k = sd_bus_message_append(reply, "htsu", g->owned->theirs, g->token, path, grace_msec)) < 0 ||
+                 (g->kind->answer && (k = g->kind->answer(g, reply)) < 0))
+                grant_refuse(g, k == -EACCES ? CONVENE_NO_AUTH : CONVENE_TOO_LARGE, path);
         else {
                 call_return(g->call, g_steal_pointer(&reply), REPLY_BYTES);
                 g->state = GRANT_HELD;
@@ -263,7 +265,7 @@ AclEntries grant_acl(const Grant *g) {
         return recipe_acl_entries(&g->acl, member_get_tree(g->server->member), g->parent);
 }
 
-static void on_parent(Call *call, const Result *result) {
+void grant_on_parent(Call *call, const Result *result) {
         Call *making = call->main;
         Grant *g = making->plan;
 
@@ -305,12 +307,13 @@ static void grant_make(Grant *g) {
         r.data_size = (uint32_t) size;
 
         g->state = GRANT_CREATING;
+        g->made = CONVENE_OK;
         g->parents_made = CONVENE_OK;
         g->tries++;
         g->making = making = call_new_detached(s, NULL, NULL, &r, on_made);
         making->plan = g;
         if (!g->kind->choose)                   /* what was chosen is not made anew when it has gone */
-                recipe_make_parents(s, g->parent, g->owned->id, (Identities) { 0 }, grant_acl(g), making, on_parent);
+                recipe_make_parents(s, g->parent, g->owned->id, (Identities) { 0 }, grant_acl(g), making, grant_on_parent);
         r.acl = grant_acl(g);
         call_start_detached(making, &r);
 }
@@ -340,6 +343,8 @@ static bool may_choose_again(const Grant *g) {
 static void grant_after_make(Grant *g) {
         if (may_choose_again(g)) {
                 g->state = GRANT_OPENING;
+                g->made = CONVENE_OK;
+                g->tries = 0;
                 place_look(&g->guest);
         } else if (g->made == CONVENE_OK) {
                 g->state = GRANT_WAITING;
@@ -354,6 +359,24 @@ static void grant_after_make(Grant *g) {
                              g->parent);
 }
 
+/* What went before a choice, if something did.  That the parent is not as it was seen is as good as done; but not if it stays there. */
+static void grant_after_other(Grant *g) {
+        ConveneStatus made = g->made;
+
+        g->made = CONVENE_OK;
+        if (made == CONVENE_OK)
+                g->tries = 0;
+        else if (made == CONVENE_NO_NODE && g->parents_made != CONVENE_OK) {
+                grant_refuse(g, g->parents_made, g->parent);
+                return;
+        } else if ((made != CONVENE_NO_NODE && made != CONVENE_NODE_EXISTS && made != CONVENE_NOT_EMPTY) ||
+                   (tree_lookup(member_get_tree(g->server->member), g->parent, NULL, NULL) && ++g->tries >= TRIES_MAX)) {
+                grant_refuse(g, made, g->parent);
+                return;
+        }
+        place_look(&g->guest);
+}
+
 static void grant_on_work(void *userdata) {
         Grant *g = userdata;
 
@@ -364,7 +387,9 @@ static void grant_on_work(void *userdata) {
         }
         if (g->state == GRANT_CREATING && !g->making)
                 grant_after_make(g);
-        else if (g->guest.place && (g->state == GRANT_WAITING || g->state == GRANT_OPENING))
+        else if (g->guest.place && g->state == GRANT_OPENING && !g->making)
+                grant_after_other(g);
+        else if (g->guest.place && g->state == GRANT_WAITING)
                 place_look(&g->guest);
         if (g->guest.place && !g->making)
                 place_vacate(&g->guest);

@@ -39,7 +39,8 @@ typedef struct Grant Grant;
 typedef struct GrantKind {
         const char *label;              /* in the owner text of its session; NULL: the contender's role */
         bool is_sequential;
-        /* May be NULL.  Which parent it is to be made below; false: none at the moment.  Asked until one was made. */
+        /* May be NULL.  Which parent it is to be made below; false: none at the moment.  Asked until one was made.  It may submit
+         * something else first, about the parent it has set, as `making`. */
         bool (*choose)(Grant *g);
         GrantStanding (*stand)(Grant *g);
         int (*answer)(Grant *g, sd_bus_message *reply);         /* appends what goes beyond the usual; may be NULL */
@@ -105,6 +106,7 @@ AclEntries grant_acl(const Grant *g);
 bool grant_is_there(const Grant *g);
 void grant_refuse(Grant *g, ConveneStatus status, const char *about);
 void grant_made(Grant *g, const Result *result);        /* inside the member's outward call: `making` is done */
+void grant_on_parent(Call *call, const Result *result); /* of a znode that `making` needs */
 /* Makes another ephemeral beside its own, if it can be made. */
 void grant_make_beside(Grant *g, const char *name);
 /* After a restart of the agent: what such a session stands for is held on. */

@@ -230,6 +230,94 @@ static void test_queue_pipeline(void) {
         g_free(call_fails(bus, BAD_ARGUMENTS, QUEUES, "Ack", "sta{sv}", "item-0000000000", UINT64_C(1), 0));
 }
 
+static void wait_children(sd_bus *bus, const char *path, unsigned wanted) {
+        unsigned n;
+
+        do {
+                g_autoptr(sd_bus_message) m = call(bus, TREE, "GetChildren", "sa{sv}", path, 0);
+
+                g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "s"), >, 0);
+                for (n = 0; sd_bus_message_skip(m, "s") > 0; n++)
+                        ;
+        } while (n != wanted);
+}
+
+#define READS 1
+#define ALL 31
+
+/* A znode that everybody may do that with, and root everything. */
+static void make_for_others(sd_bus *bus, const char *path, uint32_t permissions) {
+        sd_bus_message_unref(call(bus, TREE, "Create", "saysa{sv}", path, 1, 'x', "persistent", 1, "acl", "a(uss)", 2, ALL, "unix", "0@*",
+                                  permissions, "world", "anyone"));
+}
+
+static void make_for_root(sd_bus *bus, const char *path) {
+        sd_bus_message_unref(call(bus, TREE, "Create", "saysa{sv}", path, 1, 'x', "persistent", 1, "acl", "a(uss)", 1, ALL, "unix",
+                                  "0@*"));
+}
+
+/* What the taker may not read is for others: it goes on to the next, unless the order counts. */
+static void test_queue_unreadable(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), other = peer_new_as(shared, NOBODY);
+        g_autoptr(sd_bus_message) m = NULL;
+        const char *item;
+
+        make_open(bus, "/unreadable");
+        make_for_root(bus, "/unreadable/item-0000000000");
+        g_free(call_fails(other, TIMED_OUT, QUEUES, "Take", "sa{sv}", "/unreadable", 1, "timeout", "t", UINT64_C(0)));
+        g_free(call_fails(other, NO_AUTH, QUEUES, "Take", "sa{sv}", "/unreadable", 1, "ordered", "b", 1));
+        make_for_others(bus, "/unreadable/item-0000000001", ALL);
+        m = call(other, QUEUES, "Take", "sa{sv}", "/unreadable", 0);
+        g_assert_cmpint(sd_bus_message_read(m, "htsu", NULL, NULL, &item, NULL), >, 0);
+        g_assert_cmpstr(item, ==, "/unreadable/item-0000000001");
+}
+
+/* Takes, and lets go. */
+static void fail_once(sd_bus *bus, const char *queue) {
+        g_autofree char *claim = g_strdup_printf("%s/item-0000000000/claim", queue);
+
+        sd_bus_message_unref(call(bus, QUEUES, "Take", "sa{sv}", queue, 0));
+        wait_exists(bus, claim, false);
+}
+
+/* Who may not bury is told so. */
+static void test_queue_no_grave(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), other = peer_new_as(shared, NOBODY);
+
+        make_for_others(bus, "/no-grave", READS);
+        make_for_others(bus, "/no-grave/item-0000000000", ALL);
+        fail_once(other, "/no-grave");
+        g_free(call_fails(other, NO_AUTH, QUEUES, "Take", "sa{sv}", "/no-grave", 1, "tries", "u", 1));
+        make_open(bus, "/no-grave/dead");
+        g_free(call_fails(other, NO_AUTH, QUEUES, "Take", "sa{sv}", "/no-grave", 1, "tries", "u", 1));
+        g_assert_true(exists(bus, "/no-grave/item-0000000000"));
+}
+
+/* What is buried is as secret as it was. */
+static void test_queue_grave_acl(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), other = peer_new_as(shared, NOBODY);
+        g_autoptr(sd_bus_message) m = NULL;
+
+        make_open(bus, "/secret");
+        make_for_root(bus, "/secret/item-0000000000");
+        fail_once(bus, "/secret");
+        g_free(call_fails(bus, TIMED_OUT, QUEUES, "Take", "sa{sv}", "/secret", 2, "tries", "u", 1, "timeout", "t", UINT64_C(0)));
+        wait_children(bus, "/secret/dead", 1);
+        wait_children(other, "/secret/dead", 1);
+        g_free(call_fails(other, NO_AUTH, TREE, "Get", "sa{sv}", "/secret/dead/item-0000000000", 0));
+        m = call(bus, TREE, "Get", "sa{sv}", "/secret/dead/item-0000000000", 0);
+}
+
+static void test_barrier_unreadable(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), other = peer_new_as(shared, NOBODY);
+
+        make_open(bus, "/hides");
+        make_for_root(bus, "/hides/barrier");
+        g_free(call_fails(other, NO_AUTH, BARRIERS, "Close", "sa{sv}", "/hides/barrier", 0));
+        g_free(call_fails(other, NO_AUTH, BARRIERS, "Wait", "sa{sv}", "/hides/barrier", 0));
+        sd_bus_message_unref(call(bus, BARRIERS, "Close", "sa{sv}", "/hides/barrier", 0));
+}
+
 /*
  * Objects
  */
@@ -320,18 +408,6 @@ static void test_calls_are_charged(void) {
         agent_free(a);
 }
 
-static void wait_children(sd_bus *bus, const char *path, unsigned wanted) {
-        unsigned n;
-
-        do {
-                g_autoptr(sd_bus_message) m = call(bus, TREE, "GetChildren", "sa{sv}", path, 0);
-
-                g_assert_cmpint(sd_bus_message_enter_container(m, 'a', "s"), >, 0);
-                for (n = 0; sd_bus_message_skip(m, "s") > 0; n++)
-                        ;
-        } while (n != wanted);
-}
-
 /* Whoever leaves the bus while it waits to enter is not inside any more. */
 static void test_entrant_leaves(void) {
         g_autoptr(sd_bus) bus = peer_new(shared), one = peer_new(shared), two = peer_new(shared);
@@ -414,6 +490,10 @@ void add_recipe_tests(void) {
         g_test_add_func("/recipe/group-mistakes", test_group_mistakes);
         g_test_add_func("/recipe/queue", test_queue);
         g_test_add_func("/recipe/queue-pipeline", test_queue_pipeline);
+        g_test_add_func("/recipe/queue-unreadable", test_queue_unreadable);
+        g_test_add_func("/recipe/queue-no-grave", test_queue_no_grave);
+        g_test_add_func("/recipe/queue-grave-acl", test_queue_grave_acl);
+        g_test_add_func("/recipe/barrier-unreadable", test_barrier_unreadable);
         g_test_add_func("/recipe/objects", test_objects);
         g_test_add_func("/recipe/calls-are-charged", test_calls_are_charged);
 }
