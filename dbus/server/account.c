@@ -70,6 +70,13 @@ Account *account_unref(Account *a) {
         return NULL;
 }
 
+bool account_charge_bytes(Account *a, uint64_t bytes) {
+        if (a->bytes + bytes > a->server->limits.bytes)
+                return false;
+        a->bytes += bytes;
+        return true;
+}
+
 bool account_charge_call(Account *a, uint64_t bytes, AccountLimit *ret_limit) {
         const ServerLimits *l = &a->server->limits;
 
@@ -77,12 +84,11 @@ bool account_charge_call(Account *a, uint64_t bytes, AccountLimit *ret_limit) {
                 *ret_limit = ACCOUNT_CALLS;
                 return false;
         }
-        if (a->bytes + bytes > l->bytes) {
+        if (!account_charge_bytes(a, bytes)) {
                 *ret_limit = ACCOUNT_BYTES;
                 return false;
         }
         a->calls++;
-        a->bytes += bytes;
         return true;
 }
 

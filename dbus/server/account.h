@@ -43,6 +43,8 @@ Account *account_unref(Account *a);
 
 /* One call of this many bytes.  False, with the limit that stands in the way, if there is no room. */
 bool account_charge_call(Account *a, uint64_t bytes, AccountLimit *ret_limit);
+/* More of one that is charged already. */
+bool account_charge_bytes(Account *a, uint64_t bytes);
 void account_discharge_call(Account *a, uint64_t bytes);
 
 /* True if one more of the kind fits (ACCOUNT_EPHEMERALS: of all its sessions together). */

@@ -288,6 +288,10 @@ void attempt_start(Caller *c, sd_bus_message *m, const AttemptKind *kind, char *
                 attempt_free(a);                /* has been answered */
                 return;
         }
+        if (!call_charge(a->call, o->kept_bytes)) {
+                attempt_free(a);
+                return;
+        }
         call_settle(a->call);
         a->waits = !(o->given & OPTION_PATIENCE) || o->patience_usec > 0;
         if (a->waits && o->given & OPTION_PATIENCE)

@@ -50,7 +50,7 @@ struct Attempt {
 void attempts_done(Server *s);
 void attempts_on_caller_gone(Caller *c);
 
-/* Takes path and plan; of the options, timeout and acl, and data to be charged. */
+/* Takes path and plan; of the options, timeout and acl, and data and kept_bytes to be charged. */
 void attempt_start(Caller *c, sd_bus_message *m, const AttemptKind *kind, char *path, void *plan, void (*plan_free)(void *plan),
                    const Options *o);
 

@@ -263,6 +263,18 @@ Call *call_new_detached(Server *s, Caller *c, sd_bus_message *m, const Request *
         return call;
 }
 
+bool call_charge(Call *call, uint64_t bytes) {
+        g_autofree char *text = NULL;
+
+        if (account_charge_bytes(call->account, bytes)) {
+                call->bytes += bytes;
+                return true;
+        }
+        text = account_limit_text(call->account, ACCOUNT_BYTES);
+        reply_refusal(call->caller->channel, call->message, CONVENE_LIMIT_EXCEEDED, "%s", text);
+        return false;
+}
+
 void call_start_detached(Call *call, const Request *r) {
         Server *s = call->server;
         Call *outer = call_begin(call);

@@ -57,6 +57,8 @@ void call_start(Call *call, const Request *r, unsigned flags);
 /* A call that must be heard to its end even if its caller leaves (`c` NULL: the agent's own); goes through the server's own client. */
 Call *call_new_detached(Server *s, Caller *c, sd_bus_message *m, const Request *r, CallDone done);
 void call_start_detached(Call *call, const Request *r);
+/* So many bytes more are charged to who called.  False: that is more than it may, and it has been told. */
+bool call_charge(Call *call, uint64_t bytes);
 void call_start_change(Call *call, const MemberChange *change, Zxid base);
 /* `done` hears of it when this member serves and has `zxid` (see member_wait()). */
 void call_start_wait(Call *call, Zxid zxid);

@@ -20,6 +20,8 @@
 
 #define MEMBER_SIGNATURE "(sssuutxtay)"
 #define MEMBER_BYTES 256
+#define ITEM_BYTES 32                   /* beside its text */
+#define TOO_MANY_ITEMS "so many items times members are more than one call may share out"
 
 /*
  * Members
@@ -219,14 +221,32 @@ static void share_look(Attempt *a) {
         if (mine)
                 answer_share(a, mine, version);
         else
-                attempt_refuse_text(a, CONVENE_TOO_LARGE, "so many items times members are more than one call may share out");
+                attempt_refuse_text(a, CONVENE_TOO_LARGE, TOO_MANY_ITEMS);
 }
 
 static const AttemptKind share_kind = { .look = share_look, .is_fresh = true };
 
+/* 1: so many as one call may share out; 0: they are more. */
+static int read_items(sd_bus_message *m, GPtrArray *items, uint64_t *ret_bytes) {
+        const char *item;
+        int k;
+
+        *ret_bytes = 0;
+        k = sd_bus_message_enter_container(m, 'a', "s");
+        while (k >= 0 && (k = sd_bus_message_read_basic(m, 's', &item)) > 0) {
+                if (items->len >= SHARE_STEPS_MAX)
+                        return 0;
+                *ret_bytes += ITEM_BYTES + strlen(item);
+                g_ptr_array_add(items, g_strdup(item));
+        }
+        k = k < 0 ? k : sd_bus_message_exit_container(m);
+        return k < 0 ? k : 1;
+}
+
 static int method_share(Caller *c, sd_bus_message *m) {
+        g_autoptr(GPtrArray) items = g_ptr_array_new_with_free_func(g_free);
         g_auto(Options) o = OPTIONS_INIT;
-        g_auto(GStrv) items = NULL;
+        uint64_t bytes;
         const char *name, *member;
         char *path;
         Plan *p;
@@ -235,9 +255,13 @@ static int method_share(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read(m, "ss", &name, &member);
         if (k < 0)
                 return k;
-        k = sd_bus_message_read_strv(m, &items);
+        k = read_items(m, items, &bytes);
         if (k < 0)
                 return k;
+        if (k == 0) {
+                reply_refusal(c->channel, m, CONVENE_TOO_LARGE, TOO_MANY_ITEMS);
+                return METHOD_DONE;
+        }
         k = call_read_options(c, m, OPTION_SINCE | OPTION_PATIENCE, &o);
         if (k <= 0)
                 return k;
@@ -246,7 +270,9 @@ static int method_share(Caller *c, sd_bus_message *m) {
                 return recipe_refuse_name(c, m);
         p = plan_new(&o);
         p->member = g_strdup(member);
-        p->items = items ? g_steal_pointer(&items) : g_new0(char *, 1);
+        g_ptr_array_add(items, NULL);
+        p->items = (char **) g_ptr_array_free(g_steal_pointer(&items), FALSE);
+        o.kept_bytes = bytes;
         attempt_start(c, m, &share_kind, path, p, plan_free, &o);
         return METHOD_DONE;
 }

@@ -62,6 +62,7 @@ typedef struct Options {
         const char *start_after, *unit, *mode, *holder, *member;
         const uint8_t *data;
         size_t data_size;
+        uint64_t kept_bytes;            /* no option: what the call keeps beside the data until it is answered */
         GArray *acl;                    /* AclEntry */
 } Options;
 

@@ -408,6 +408,41 @@ static void test_calls_are_charged(void) {
         agent_free(a);
 }
 
+static void share_later(sd_bus *bus, Record *r, unsigned items, const char *item) {
+        g_autoptr(sd_bus_message) m = NULL;
+
+        g_assert_cmpint(sd_bus_message_new_method_call(bus, &m, "org.convene1", "/org/convene1", GROUPS, "Share"), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "ss", "many", "me"), >=, 0);
+        g_assert_cmpint(sd_bus_message_open_container(m, 'a', "s"), >=, 0);
+        for (unsigned i = 0; i < items; i++)
+                g_assert_cmpint(sd_bus_message_append_basic(m, 's', item), >=, 0);
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        g_assert_cmpint(sd_bus_message_append(m, "a{sv}", 1, "since", "t", UINT64_C(0)), >=, 0);
+        send_later(bus, r, "share", m);
+}
+
+/* Items of calls that wait are counted among the bytes of those who called. */
+static void test_items_are_charged(void) {
+        Agent *a = agent_new("Bytes=4M\n");
+        sd_bus *bus = peer_new(a);
+        Record *r = record_new(bus);
+
+        share_later(bus, r, 250001, "");
+        record_wait(bus, r, 1);
+        g_assert_cmpstr(record_line(r, 0), ==, "error share org.convene1.Error.TooLarge");
+        share_later(bus, r, 100000, "");         /* the group is empty: it waits */
+        share_later(bus, r, 100000, "");
+        record_wait(bus, r, 2);
+        g_assert_cmpstr(record_line(r, 1), ==, "error share " LIMIT_EXCEEDED);
+        share_later(bus, r, 10000, "as long as this one is");
+        call_later(bus, r, "sync", TREE, "Sync", "a{sv}", 0);
+        record_wait(bus, r, 3);
+        g_assert_cmpstr(record_line(r, 2), ==, "reply sync");
+        record_free(r);
+        peer_free(bus);
+        agent_free(a);
+}
+
 /* Whoever leaves the bus while it waits to enter is not inside any more. */
 static void test_entrant_leaves(void) {
         g_autoptr(sd_bus) bus = peer_new(shared), one = peer_new(shared), two = peer_new(shared);
@@ -496,4 +531,5 @@ void add_recipe_tests(void) {
         g_test_add_func("/recipe/barrier-unreadable", test_barrier_unreadable);
         g_test_add_func("/recipe/objects", test_objects);
         g_test_add_func("/recipe/calls-are-charged", test_calls_are_charged);
+        g_test_add_func("/recipe/items-are-charged", test_items_are_charged);
 }

@@ -297,6 +297,14 @@ void call_later(sd_bus *bus, Record *record, const char *label, const char *inte
         va_end(ap);
 }
 
+void send_later(sd_bus *bus, Record *record, const char *label, sd_bus_message *m) {
+        Later *later = g_new0(Later, 1);
+
+        later->record = record;
+        later->label = g_strdup(label);
+        g_assert_cmpint(sd_bus_call_async(bus, NULL, m, on_reply, later, 0), >=, 0);
+}
+
 static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         const char *type, *path;
         Record *r = userdata;

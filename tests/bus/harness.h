@@ -69,6 +69,9 @@ char *call_fails(sd_bus *bus, const char *error, const char *interface, const ch
 void call_later(sd_bus *bus, Record *record, const char *label, const char *interface, const char *member,
                 const char *types, ...);
 
+/* The same for a message that has been made. */
+void send_later(sd_bus *bus, Record *record, const char *label, sd_bus_message *m);
+
 /* Makes a persistent znode that everybody may do everything with. */
 void make_open(sd_bus *bus, const char *path);
 bool exists(sd_bus *bus, const char *path);
