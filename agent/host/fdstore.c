@@ -22,16 +22,19 @@
 
 #define NAME_PREFIX "convene-"
 #define NAME_DIGITS 16
-#define NAME_SIZE (sizeof NAME_PREFIX + NAME_DIGITS)
+#define GRACE_DIGITS 10
+#define NAME_SIZE (sizeof NAME_PREFIX + NAME_DIGITS + 1 + GRACE_DIGITS)
 
 typedef struct Stored {
         int fd;                         /* owned */
         uint64_t session;               /* 0: a socket */
+        uint32_t grace_msec;
         char *name;                     /* of a socket */
 } Stored;
 
 struct FdStore {
         GArray *inherited;              /* Stored, in the order systemd passed them */
+        GHashTable *graces;             /* session -> uint32_t, of all that systemd keeps with one */
 };
 
 static void stored_clear(void *data) {
@@ -42,19 +45,33 @@ static void stored_clear(void *data) {
         g_free(e->name);
 }
 
-static void name_format(uint64_t session, char ret[static NAME_SIZE]) {
-        g_snprintf(ret, NAME_SIZE, NAME_PREFIX "%016" G_GINT64_MODIFIER "x", session);
+static void name_format(uint64_t session, uint32_t grace_msec, char ret[static NAME_SIZE]) {
+        int n = g_snprintf(ret, NAME_SIZE, NAME_PREFIX "%016" G_GINT64_MODIFIER "x", session);
+
+        if (grace_msec > 0)
+                g_snprintf(ret + n, NAME_SIZE - (size_t) n, "-%u", (unsigned) grace_msec);
 }
 
 /* Exactly the form above, so that one session has one name. */
-static bool name_parse(const char *name, uint64_t *ret_session) {
-        const char *digits = name + strlen(NAME_PREFIX);
+static bool name_parse(const char *name, uint64_t *ret_session, uint32_t *ret_grace_msec) {
+        const char *digits = name + strlen(NAME_PREFIX), *grace;
+        char again[NAME_SIZE];
+        uint64_t msec = 0;
 
-        if (!g_str_has_prefix(name, NAME_PREFIX) || strlen(digits) != NAME_DIGITS ||
-            strspn(digits, "0123456789abcdef") != NAME_DIGITS)
+        if (!g_str_has_prefix(name, NAME_PREFIX) || strspn(digits, "0123456789abcdef") != NAME_DIGITS)
+                return false;
+        grace = digits + NAME_DIGITS;
+        if (*grace != '\0' && (*grace != '-' || !g_ascii_string_to_unsigned(grace + 1, 10, 1, UINT32_MAX, &msec, NULL)))
                 return false;
         *ret_session = g_ascii_strtoull(digits, NULL, 16);
-        return *ret_session != 0;
+        *ret_grace_msec = (uint32_t) msec;
+        name_format(*ret_session, *ret_grace_msec, again);
+        return *ret_session != 0 && g_str_equal(again, name);
+}
+
+static void remember_grace(FdStore *s, uint64_t session, uint32_t grace_msec) {
+        if (grace_msec > 0)
+                g_hash_table_insert(s->graces, g_memdup2(&session, sizeof(session)), GUINT_TO_POINTER(grace_msec));
 }
 
 static void notify_remove(const char *name) {
@@ -64,7 +81,8 @@ static void notify_remove(const char *name) {
 static void store_inherit(FdStore *s, int fd, const char *name) {
         Stored e = { .fd = fd };
 
-        if (name_parse(name, &e.session)) {
+        if (name_parse(name, &e.session, &e.grace_msec)) {
+                remember_grace(s, e.session, e.grace_msec);
                 g_array_append_val(s->inherited, e);
                 return;
         }
@@ -85,6 +103,7 @@ FdStore *fd_store_new(void) {
 
         s->inherited = g_array_new(FALSE, FALSE, sizeof(Stored));
         g_array_set_clear_func(s->inherited, stored_clear);
+        s->graces = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, NULL);
 
         n = sd_listen_fds_with_names(true, &list);
         for (int i = 0; i < n; i++)
@@ -99,11 +118,12 @@ FdStore *fd_store_free(FdStore *s) {
         if (!s)
                 return NULL;
         g_array_unref(s->inherited);
+        g_hash_table_unref(s->graces);
         g_free(s);
         return NULL;
 }
 
-int fd_store_push(FdStore *s, uint64_t session, int fd) {
+int fd_store_push(FdStore *s, uint64_t session, uint32_t grace_msec, int fd) {
         g_autofree char *text = NULL;
         char name[NAME_SIZE];
         int r;
@@ -112,7 +132,8 @@ int fd_store_push(FdStore *s, uint64_t session, int fd) {
         assert(session != 0);
         assert(fd >= 0);
 
-        name_format(session, name);
+        remember_grace(s, session, grace_msec);
+        name_format(session, grace_msec, name);
         text = g_strdup_printf("FDSTORE=1\nFDNAME=%s", name);
         r = sd_pid_notify_with_fds(0, false, text, &fd, 1);
         return r < 0 ? r : 0;
@@ -124,7 +145,8 @@ void fd_store_remove(FdStore *s, uint64_t session) {
         assert(s);
         assert(session != 0);
 
-        name_format(session, name);
+        name_format(session, GPOINTER_TO_UINT(g_hash_table_lookup(s->graces, &session)), name);
+        g_hash_table_remove(s->graces, &session);
         notify_remove(name);
 }
 
@@ -143,6 +165,17 @@ int fd_store_take(FdStore *s, uint64_t session) {
                 }
         }
         return -ENOENT;
+}
+
+void fd_store_foreach(const FdStore *s, void (*each)(void *userdata, uint64_t session, uint32_t grace_msec), void *userdata) {
+        assert(s);
+
+        for (unsigned i = 0; i < s->inherited->len; i++) {
+                const Stored *e = &g_array_index(s->inherited, Stored, i);
+
+                if (e->session != 0)
+                        each(userdata, e->session, e->grace_msec);
+        }
 }
 
 void fd_store_drop_rest(FdStore *s) {

@@ -453,6 +453,7 @@ static void open_fronts(Agent *a) {
         a->units = units_new(a->event);
         a->polkit = polkit_new(a->event);
         a->server = server_new(a->event, a->member, a->units, a->polkit, a->fds, &options, &agent);
+        server_guard_stored(a->server, a->started_usec);
         if (!a->options->no_system_bus)
                 a->broker = broker_new(a->event, a->options->bus_address, &(BrokerListener) {
                         .changed = on_broker_changed,

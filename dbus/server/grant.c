@@ -24,7 +24,6 @@
 #define TRIES_MAX 5                     /* the znode's parent may vanish just before it is made */
 #define ACCURACY_USEC UINT64_C(1000)
 #define REPLY_BYTES 512
-#define MARGIN_DIVISOR 4                /* of the session's timeout that is left when a promise is given up */
 
 static void grant_on_work(void *userdata);
 static void grant_on_look(void *userdata);

@@ -18,6 +18,7 @@
 #include "dbus/server/place.h"
 #include "dbus/server/recipe.h"
 
+#define MARGIN_DIVISOR 4                /* of the session's timeout that is left when a promise is given up */
 #define GRANT_SLOTS "leases"            /* below a semaphore's path, as Curator has it */
 
 typedef enum GrantState {

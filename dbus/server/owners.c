@@ -264,4 +264,5 @@ void owners_done(Server *s) {
         owners_drop_deliveries(s);
         g_clear_pointer(&s->owned, g_hash_table_unref);
         s->retry_timer = sd_event_source_disable_unref(s->retry_timer);
+        s->stored_timer = sd_event_source_disable_unref(s->stored_timer);
 }

@@ -9,10 +9,14 @@
  */
 
 #include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "dbus/server/grant.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/server-private.h"
+
+#define ACCURACY_USEC UINT64_C(1000)
 
 typedef struct Found {
         uint64_t id;
@@ -134,6 +138,59 @@ static void recover_session(Server *s, const Found *f) {
         default:
                 break;                          /* explicit: its timeout */
         }
+}
+
+/*
+ * Until the sessions are found again
+ */
+
+typedef struct Late {
+        Server *server;
+        uint64_t now_usec, next_usec;   /* UINT64_MAX: none */
+        GArray *sessions;
+} Late;
+
+/* The agent that is gone kept its promises up to this grace, a quarter of the timeout, before their end.  When that began is not known
+ * here, and this member's tree may be too old to have the session at all. */
+static void find_late(void *userdata, uint64_t session, uint32_t grace_msec) {
+        Late *l = userdata;
+        uint64_t until_usec = l->server->stored_since_usec + (uint64_t) grace_msec * 1000;
+
+        if (grace_msec == 0)
+                return;
+        if (until_usec <= l->now_usec)
+                g_array_append_val(l->sessions, session);
+        else
+                l->next_usec = MIN(l->next_usec, until_usec);
+}
+
+/* The service manager's copy must not keep the socket open. */
+static void drop_stored(Server *s, uint64_t session) {
+        int fd = fd_store_take(s->fds, session);
+
+        (void) shutdown(fd, SHUT_RDWR);
+        close(fd);
+        fd_store_remove(s->fds, session);
+}
+
+static int on_stored(sd_event_source *source, uint64_t usec, void *userdata) {
+        Server *s = userdata;
+        Late l = { .server = s, .next_usec = UINT64_MAX, .sessions = g_array_new(FALSE, FALSE, sizeof(uint64_t)) };
+
+        (void) sd_event_now(s->event, CLOCK_BOOTTIME, &l.now_usec);
+        fd_store_foreach(s->fds, find_late, &l);
+        for (guint i = 0; i < l.sessions->len; i++)
+                drop_stored(s, g_array_index(l.sessions, uint64_t, i));
+        g_array_unref(l.sessions);
+        s->stored_timer = sd_event_source_disable_unref(s->stored_timer);
+        if (l.next_usec < UINT64_MAX)
+                (void) sd_event_add_time(s->event, &s->stored_timer, CLOCK_BOOTTIME, l.next_usec, ACCURACY_USEC, on_stored, s);
+        return 0;
+}
+
+void server_guard_stored(Server *s, uint64_t since_usec) {
+        s->stored_since_usec = since_usec;
+        (void) sd_event_add_time(s->event, &s->stored_timer, CLOCK_BOOTTIME, since_usec, ACCURACY_USEC, on_stored, s);
 }
 
 void server_recover_owners(Server *s) {

@@ -48,6 +48,8 @@ struct Server {
         /* owners.c, open.c, recover.c */
         GHashTable *owned;              /* session -> OwnedSession */
         sd_event_source *retry_timer;
+        sd_event_source *stored_timer;  /* see server_guard_stored() */
+        uint64_t stored_since_usec;
         char bus_id[33];                /* "": not known yet */
         GQueue deliveries;              /* outcomes on their way to whoever had a session opened */
 

@@ -95,6 +95,10 @@ void server_on_problems_changed(Server *s);
  * Call when the member has begun to serve. */
 void server_recover_owners(Server *s);
 
+/* From the start until then: the stored descriptors of grants hang up if their sessions are not found again in time, because
+ * meanwhile the ensemble may give to another what they stand for.  `since_usec`: CLOCK_BOOTTIME when the agent started. */
+void server_guard_stored(Server *s, uint64_t since_usec);
+
 /*
  * Sessions on behalf of units, for declared presence: the server opens and closes them like those of callers.
  */

@@ -167,6 +167,42 @@ def test_quorum_lost():
     wait_queue(m, "promise", 0)
 
 
+def test_restarted_alone():
+    """The agent comes back without a quorum, and has the descriptor from its service manager: it hangs up before the ensemble could
+    give the lock to another."""
+    m = ensemble.members["m3"]
+    others = ensemble.others(m)
+    equal(m.stop(), 0)
+    keeper = lock.Keeper(m.directory)
+    keeper.more = m.usual
+    keeper.start()
+    m.running = keeper.running
+    ensemble.whole(3)
+    one = holder(m, "alone", "--session-timeout=6s")
+    one.begun()
+    plain = Running(command(*m.words("lock", "--session-timeout=60s", "patient", "--", "sleep", "60")), env=here.environment)
+    wait_queue(m, "patient", 1)
+    for other in others:
+        other.kill()
+    m.kill()
+    keeper.take()
+    equal(len(keeper.kept), 2)
+    begin = time.monotonic()
+    keeper.begin()
+    m.running = keeper.running
+    one.lost()
+    passed = time.monotonic() - begin
+    assert 1 < passed < 4, passed           # a quarter of 6 s
+    assert plain.process.poll() is None     # a quarter of 60 s
+    for other in others:
+        other.start()
+    ensemble.whole(3)
+    equal([said["host"] for said in shown(m, "patient")], [m.name])
+    plain.kill(lock.signal.SIGTERM)
+    plain.end()
+    plain.close()
+
+
 def test_end():
     for m in ensemble.others():
         equal(m.stop(), 0)

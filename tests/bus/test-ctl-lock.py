@@ -399,7 +399,7 @@ class Keeper(Agent):
                 elif "FDSTOREREMOVE=1" in lines and name in self.kept:
                     os.close(self.kept.pop(name))
 
-    def start(self):
+    def begin(self):
         # the numbers handed over must not be among those that are handed on
         high = {name: fcntl.fcntl(fd, fcntl.F_DUPFD, 100) for name, fd in self.kept.items()}
         assert len(high) < 90, high
@@ -410,6 +410,9 @@ class Keeper(Agent):
                                     "LISTEN_FDS": str(len(high)), "LISTEN_FDNAMES": ":".join(high)})
         for fd in high.values():
             os.close(fd)
+
+    def start(self):
+        self.begin()
         assert self.running.line().startswith("ready"), self.last_words()
 
 
