@@ -15,7 +15,8 @@
  * if the znode still is in this version.  All that is needed of clocks is that they run about equally fast.
  *
  * The token of a holding is the znode's czxid plus the version it began with.  It grows with every change of the holder, also when the
- * znode is deleted and made anew: each version is one entry at least, so that no token is ever ahead of the zxid.
+ * znode is deleted and made anew: each version is one entry at least, so that no token is ever ahead of the zxid.  (Unless somebody with the right to do so writes the
+ * znode by hand several times in one entry.)
  */
 
 #include <stdbool.h>
