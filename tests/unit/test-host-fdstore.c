@@ -92,7 +92,7 @@ static void test_push(Manager *m, gconstpointer unused) {
         int pair[2], fd;
 
         g_assert_cmpint(pipe2(pair, O_CLOEXEC), ==, 0);
-        g_assert_cmpint(fd_store_push(s, UINT64_C(0x100000002), pair[0]), ==, 0);
+        g_assert_cmpint(fd_store_push(s, UINT64_C(0x100000002), 0, pair[0]), ==, 0);
         text = receive(m, &fd);
         g_assert_cmpstr(text, ==, "FDSTORE=1\nFDNAME=convene-0000000100000002");
         g_assert_cmpint(fd, >=, 0);
@@ -100,6 +100,13 @@ static void test_push(Manager *m, gconstpointer unused) {
 
         fd_store_remove(s, UINT64_MAX);
         expect(m, "FDSTOREREMOVE=1\nFDNAME=convene-ffffffffffffffff");
+        g_assert_cmpint(fd_store_push(s, 3, UINT32_MAX, pair[0]), ==, 0);
+        close(fd);
+        g_free(text);
+        text = receive(m, &fd);
+        g_assert_cmpstr(text, ==, "FDSTORE=1\nFDNAME=convene-0000000000000003-4294967295");
+        fd_store_remove(s, 3);
+        expect(m, "FDSTOREREMOVE=1\nFDNAME=convene-0000000000000003-4294967295");
         fd_store_drop_rest(s);
         expect(m, "");
         fd_store_free(s);
@@ -114,7 +121,7 @@ static void test_no_manager(void) {
 
         g_unsetenv("NOTIFY_SOCKET");
         s = fd_store_new();
-        g_assert_cmpint(fd_store_push(s, 1, STDERR_FILENO), ==, 0);
+        g_assert_cmpint(fd_store_push(s, 1, 0, STDERR_FILENO), ==, 0);
         fd_store_remove(s, 1);
         g_assert_cmpint(fd_store_take(s, 1), ==, -ENOENT);
         g_assert_cmpint(fd_store_take_socket(s, "bus"), ==, -ENOENT);
@@ -128,7 +135,7 @@ static void test_manager_gone(void) {
         FdStore *s = fd_store_new();
 
         g_setenv("NOTIFY_SOCKET", "/nonexistent/notify", true);
-        g_assert_cmpint(fd_store_push(s, 1, STDERR_FILENO), <, 0);
+        g_assert_cmpint(fd_store_push(s, 1, 0, STDERR_FILENO), <, 0);
         fd_store_remove(s, 1);
         g_unsetenv("NOTIFY_SOCKET");
         fd_store_free(s);
@@ -256,7 +263,8 @@ static void child_inherits(Manager *m) {
 /* Not names of ours, or not what we store: closed, and the manager need not keep it either. */
 static void child_refuses(Manager *m) {
         static const char *const names[] = { "convene-0000000000000000", "convene-000000000000000A", "convene-1",
-                                             "convene-00000000000000001", "convene-0000000000000001x",
+                                             "convene-00000000000000001", "convene-0000000000000001-0",
+                                             "convene-0000000000000001-4294967296", "convene-0000000000000001x",
                                              "Convene-0000000000000001", "stored", "bus", NULL };
         const unsigned count = G_N_ELEMENTS(names) - 1;
         g_autofree char *text = g_strjoinv(":", (char **) names);
