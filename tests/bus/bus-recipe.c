@@ -262,14 +262,14 @@ static void test_queue_unreadable(void) {
         g_autoptr(sd_bus_message) m = NULL;
         const char *item;
 
-        make_open(bus, "/unreadable");
-        make_for_root(bus, "/unreadable/item-0000000000");
-        g_free(call_fails(other, TIMED_OUT, QUEUES, "Take", "sa{sv}", "/unreadable", 1, "timeout", "t", UINT64_C(0)));
-        g_free(call_fails(other, NO_AUTH, QUEUES, "Take", "sa{sv}", "/unreadable", 1, "ordered", "b", 1));
-        make_for_others(bus, "/unreadable/item-0000000001", ALL);
-        m = call(other, QUEUES, "Take", "sa{sv}", "/unreadable", 0);
+        make_open(bus, "/recipe-unreadable");
+        make_for_root(bus, "/recipe-unreadable/item-0000000000");
+        g_free(call_fails(other, TIMED_OUT, QUEUES, "Take", "sa{sv}", "/recipe-unreadable", 1, "timeout", "t", UINT64_C(0)));
+        g_free(call_fails(other, NO_AUTH, QUEUES, "Take", "sa{sv}", "/recipe-unreadable", 1, "ordered", "b", 1));
+        make_for_others(bus, "/recipe-unreadable/item-0000000001", ALL);
+        m = call(other, QUEUES, "Take", "sa{sv}", "/recipe-unreadable", 0);
         g_assert_cmpint(sd_bus_message_read(m, "htsu", NULL, NULL, &item, NULL), >, 0);
-        g_assert_cmpstr(item, ==, "/unreadable/item-0000000001");
+        g_assert_cmpstr(item, ==, "/recipe-unreadable/item-0000000001");
 }
 
 /* Takes, and lets go. */
