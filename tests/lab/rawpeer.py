@@ -16,6 +16,7 @@ from ensemble import PORT
 from state import holder, leader
 from util import CLONE_NEWNET, check, libc
 
+VERSION = 2                             # of frames, as in agent/wire/frame.h
 HELLO, VOTE_RESPONSE, LEADER_HELLO, SYNC_REQUEST, ENTRIES, NEWLEADER = 0, 4, 5, 7, 12, 13
 ACK_NEWLEADER, UPTODATE, PROGRESS, ACK, TIMEOUT_NOW, LEAVE, FORWARD, REFUSED = 14, 15, 16, 17, 23, 24, 64, 65
 JOIN, JOINED, JOIN_REFUSED = 250, 251, 252
@@ -84,12 +85,12 @@ def text(s):
 
 
 def hello(cluster, disk, sid, name, level=1, incarnation=None):
-    return frame(HELLO, struct.pack("<III", 1, 1, level) + bytes.fromhex(cluster) + bytes.fromhex(disk) +
+    return frame(HELLO, struct.pack("<III", VERSION, VERSION, level) + bytes.fromhex(cluster) + bytes.fromhex(disk) +
                  (incarnation or os.urandom(16)) + struct.pack("<IQQQ", sid, 0, 0, 0) + text(name))
 
 
 def join(cluster, disk, secret, name, address="", level=1):
-    return frame(JOIN, struct.pack("<III", 1, 1, level) + bytes.fromhex(cluster) + bytes.fromhex(disk) + secret + text(name) +
+    return frame(JOIN, struct.pack("<III", VERSION, VERSION, level) + bytes.fromhex(cluster) + bytes.fromhex(disk) + secret + text(name) +
                  text(address))
 
 
