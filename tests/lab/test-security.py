@@ -18,6 +18,8 @@ ROOT, ALICE, GAMES = 0, 1000, 5         # root, the ordinary user, and another o
 ALL = 31
 EVERYBODY = [[ALL, "world", "anyone"]]
 TREE, SESSIONS, WATCHES = "org.convene1.Tree", "org.convene1.Sessions", "org.convene1.Watches"
+LOCKS, LEASES, COUNTERS = "org.convene1.Locks", "org.convene1.Leases", "org.convene1.Counters"
+BARRIERS, GROUPS, QUEUES = "org.convene1.Barriers", "org.convene1.Groups", "org.convene1.Queues"
 AGENT, ENSEMBLE = "org.convene1.Agent", "org.convene1.Ensemble"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
@@ -65,7 +67,8 @@ def calls_of_a_user(own, others):
     own: session and secret of the caller; others: of somebody else.
     """
     none, admin = {}, {"super": ("b", True)}
-    return calls_on_the_tree(own, others, none, admin) + calls_beside_the_tree(own, others, none, admin)
+    return (calls_on_the_tree(own, others, none, admin) + calls_of_recipes(none) +
+            calls_beside_the_tree(own, others, none, admin))
 
 
 def calls_on_the_tree(own, others, none, admin):
@@ -113,6 +116,67 @@ def calls_on_the_tree(own, others, none, admin):
         (TREE, "DeleteRecursive", "sa{sv}", [shut, admin], "NoAuth"),
         (TREE, "DeleteRecursive", "sa{sv}", ["/sec", admin], "NoAuth"),
     ]
+
+
+RECIPES = ("lock", "election", "counter", "barrier", "double", "group", "queue")
+FREE, SHUT = "/sec/recipe-%s", "/private/recipe-%s"
+TELL_NOTHING = ("Verify", "Ack")        # to one who has not got the token
+FREE_LEASE, SHUT_LEASE = "sec-free", "sec-private"
+
+
+def prepare_recipes():
+    """The znodes behind root's locks, counters and so on, with an ACL that lets only root in."""
+    remove("/convene/leases/" + FREE_LEASE)
+    remove("/convene/leases/" + SHUT_LEASE)
+    own = [[ALL, "unix", "0@*"]]
+    with Bus("system", ROOT) as bus:
+        for name in RECIPES:
+            create(bus, SHUT % name, b"1", acl=own)
+        create(bus, SHUT % "queue" + "/item-0000000000", b"work", acl=own)
+        for name, acl in ((FREE_LEASE, EVERYBODY), (SHUT_LEASE, own)):
+            bus.call(LEASES, "Acquire", "sta{sv}", [name, 600000000, {"acl": ("a(uss)", acl)}])
+        bus.call(LEASES, "Release", "sa{sv}", [FREE_LEASE, {}])
+
+
+def calls_of_recipes(none):
+    """They are only as much as the znodes they are made of: what may not be read or made, may not be locked, counted or taken."""
+    soon = {"timeout": ("t", 100000)}
+    return calls_of_leases(none, soon) + [
+        (interface, member, signature, [where % name] + rest, outcome if where == FREE or member in TELL_NOTHING else "NoAuth")
+        for where in (FREE, SHUT)
+        for interface, member, signature, name, rest, outcome in [
+            (LOCKS, "Lock", "sa{sv}", "lock", [soon], "ok"),
+            (LOCKS, "Verify", "st", "lock", [1], "ok"),
+            (LOCKS, "Campaign", "sa{sv}", "election", [soon], "ok"),
+            (LOCKS, "Leader", "sa{sv}", "election", [none], "ok"),
+            (COUNTERS, "Set", "sxa{sv}", "counter", [1, none], "ok"),
+            (COUNTERS, "Add", "sxa{sv}", "counter", [1, none], "ok"),
+            (COUNTERS, "Get", "sa{sv}", "counter", [none], "ok"),
+            (BARRIERS, "Wait", "sa{sv}", "barrier", [soon], "ok"),
+            (BARRIERS, "Close", "sa{sv}", "barrier", [none], "ok"),
+            (BARRIERS, "Open", "sa{sv}", "barrier", [none], "ok"),
+            (BARRIERS, "WaitEmpty", "sa{sv}", "double", [soon], "ok"),
+            (BARRIERS, "Enter", "sua{sv}", "double", [1, soon], "ok"),
+            (GROUPS, "Join", "sa{sv}", "group", [soon], "ok"),
+            (GROUPS, "Members", "sa{sv}", "group", [none], "ok"),
+            (GROUPS, "Share", "ssasa{sv}", "group", ["nobody", ["1"], none], "NotHeld"),
+            (QUEUES, "Put", "saya{sv}", "queue", [b"1", none], "ok"),
+            (QUEUES, "Items", "sa{sv}", "queue", [none], "ok"),
+            (QUEUES, "Take", "sa{sv}", "queue", [soon], "ok"),
+            (QUEUES, "Ack", "sta{sv}", "queue/item-0000000000", [1, none], "NotHeld"),
+        ]] + [(LOCKS, "ListLocks", "a{sv}", [none], "ok")]
+
+
+def calls_of_leases(none, soon):
+    return [
+        (LEASES, member, signature, [name] + rest, "ok" if name == FREE_LEASE else "NoAuth")
+        for name in (FREE_LEASE, SHUT_LEASE)
+        for member, signature, rest in [
+            ("Acquire", "sta{sv}", [60000000, soon]),
+            ("Get", "sa{sv}", [none]),
+            ("Transfer", "ssa{sv}", ["1000@h1", none]),
+            ("Release", "sa{sv}", [none]),
+        ]] + [(LEASES, "List", "a{sv}", [none], "ok")]
 
 
 def calls_beside_the_tree(own, others, none, admin):
@@ -168,6 +232,7 @@ def methods_offered(bus):
 def sec_11_every_method_as_an_ordinary_user():
     for which in BUSES:
         prepare()
+        prepare_recipes()
         before = agent()
         with Bus(which, ALICE) as bus, Bus(which, ROOT) as other:
             own = bus.call(SESSIONS, "Open", "sa{sv}", ["explicit", {}])
