@@ -18,6 +18,8 @@
  */
 
 /* Who has one; strings belong to the message. */
+#define ROW_SIGNATURE "(ssttt)"
+
 typedef struct Held {
         const char *name, *holder;
         uint64_t token, ttl_usec, until_usec;
@@ -163,35 +165,24 @@ static void add_held(Table *t, const Held *h) {
         table_add(t, left);
 }
 
+static int read_held(sd_bus_message *reply, JsonObject *array, Table *table) {
+        Held h;
+        int r = sd_bus_message_read(reply, ROW_SIGNATURE, &h.name, &h.holder, &h.token, &h.ttl_usec, &h.until_usec);
+
+        if (r > 0 && array)
+                json_object_array_add(array, held_to_json(&h));
+        else if (r > 0)
+                add_held(table, &h);
+        return r;
+}
+
 ExitStatus cmd_lease_list(Ctl *c, char **arguments, unsigned count) {
         g_auto(Call) call = CALL_INIT(c);
-        g_autoptr(sd_bus_message) reply = NULL;
-        g_autoptr(JsonObject) array = json_object_new_array();
         g_autoptr(Table) table = table_new("NAME", "HOLDER", ">TOKEN", ">FOR", ">LEFT", NULL);
-        int more = 0, r;
-        Held h;
 
         call_begin(&call, "Leases", "List");
         call_append(&call, "a{sv}", 0);
-        ExitStatus e = call_send(&call, NULL, &reply);
-        if (e != EXIT_STATUS_OK)
-                return e;
-
-        r = sd_bus_message_enter_container(reply, 'a', "(ssttt)");
-        while (r >= 0 &&
-               (r = sd_bus_message_read(reply, "(ssttt)", &h.name, &h.holder, &h.token, &h.ttl_usec, &h.until_usec)) > 0) {
-                if (c->options->json)
-                        json_object_array_add(array, held_to_json(&h));
-                else
-                        add_held(table, &h);
-        }
-        if (r >= 0)
-                r = sd_bus_message_exit_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "b", &more);
-        if (r < 0)
-                return bad_reply(r);
-        return print_list(c, array, table, more);
+        return print_rows(&call, NULL, ROW_SIGNATURE, read_held, table);
 }
 
 /*

@@ -114,34 +114,24 @@ static void append_read_options(Call *call) {
         call_close(call);
 }
 
+static int read_holder(sd_bus_message *reply, JsonObject *array, Table *table) {
+        Holder h;
+        int r = holder_read(reply, &h);
+
+        if (r > 0 && array)
+                json_object_array_add(array, holder_to_json(&h));
+        else if (r > 0)
+                add_holder(table, &h);
+        return r;
+}
+
 ExitStatus cmd_lock_list(Ctl *c, char **arguments, unsigned count) {
         g_auto(Call) call = CALL_INIT(c);
-        g_autoptr(sd_bus_message) reply = NULL;
-        g_autoptr(JsonObject) array = json_object_new_array();
         g_autoptr(Table) table = table_new("NAME", "KIND", "HOST", "HELD BY", "SINCE", ">TOKEN", ">WAITING", NULL);
-        int more = 0, r;
-        Holder h;
 
         call_begin(&call, "Locks", "ListLocks");
         append_read_options(&call);
-        ExitStatus e = call_send(&call, NULL, &reply);
-        if (e != EXIT_STATUS_OK)
-                return e;
-
-        r = sd_bus_message_enter_container(reply, 'a', ROW_SIGNATURE);
-        while (r >= 0 && (r = holder_read(reply, &h)) > 0) {
-                if (c->options->json)
-                        json_object_array_add(array, holder_to_json(&h));
-                else
-                        add_holder(table, &h);
-        }
-        if (r >= 0)
-                r = sd_bus_message_exit_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "b", &more);
-        if (r < 0)
-                return bad_reply(r);
-        return print_list(c, array, table, more);
+        return print_rows(&call, NULL, ROW_SIGNATURE, read_holder, table);
 }
 
 #define WIDTH 8

@@ -123,11 +123,6 @@ typedef struct Item {
         uint32_t bytes, attempts, pid;
 } Item;
 
-static int item_read(sd_bus_message *m, Item *ret) {
-        return sd_bus_message_read(m, ITEM_SIGNATURE, &ret->path, &ret->since_msec, &ret->bytes, &ret->attempts, &ret->host,
-                                   &ret->unit, &ret->pid);
-}
-
 static JsonObject *item_to_json(const Item *i) {
         JsonObject *o = json_object_new_object();
 
@@ -152,31 +147,23 @@ static void add_item(Table *t, const Item *i) {
         table_add(t, *i->unit ? i->unit : "-");
 }
 
+static int read_item(sd_bus_message *reply, JsonObject *array, Table *table) {
+        Item i;
+        int r = sd_bus_message_read(reply, ITEM_SIGNATURE, &i.path, &i.since_msec, &i.bytes, &i.attempts, &i.host, &i.unit,
+                                    &i.pid);
+
+        if (r > 0 && array)
+                json_object_array_add(array, item_to_json(&i));
+        else if (r > 0)
+                add_item(table, &i);
+        return r;
+}
+
 ExitStatus cmd_queue_list(Ctl *c, char **arguments, unsigned count) {
         g_auto(Call) call = CALL_INIT(c);
-        g_autoptr(sd_bus_message) reply = NULL;
-        g_autoptr(JsonObject) array = json_object_new_array();
         g_autoptr(Table) table = table_new("ITEM", "SINCE", ">SIZE", ">ATTEMPTS", "HOST", "UNIT", NULL);
-        int more = 0, r;
-        Item i;
 
         call_begin(&call, "Queues", "Items");
         call_append(&call, "sa{sv}", arguments[0], 0);
-        ExitStatus e = call_send(&call, arguments[0], &reply);
-        if (e != EXIT_STATUS_OK)
-                return e;
-        r = sd_bus_message_enter_container(reply, 'a', ITEM_SIGNATURE);
-        while (r >= 0 && (r = item_read(reply, &i)) > 0) {
-                if (c->options->json)
-                        json_object_array_add(array, item_to_json(&i));
-                else
-                        add_item(table, &i);
-        }
-        if (r >= 0)
-                r = sd_bus_message_exit_container(reply);
-        if (r >= 0)
-                r = sd_bus_message_read(reply, "b", &more);
-        if (r < 0)
-                return bad_reply(r);
-        return print_list(c, array, table, more);
+        return print_rows(&call, arguments[0], ITEM_SIGNATURE, read_item, table);
 }

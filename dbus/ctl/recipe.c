@@ -81,3 +81,23 @@ ExitStatus print_list(Ctl *c, JsonObject *array, const Table *table, bool more) 
                 print_error("more is there than one answer of the agent can tell");
         return EXIT_STATUS_OK;
 }
+
+ExitStatus print_rows(Call *call, const char *subject, const char *row, OnRow read_row, Table *table) {
+        g_autoptr(sd_bus_message) reply = NULL;
+        g_autoptr(JsonObject) array = json_object_new_array();
+        int more = 0;
+
+        ExitStatus e = call_send(call, subject, &reply);
+        if (e != EXIT_STATUS_OK)
+                return e;
+        int r = sd_bus_message_enter_container(reply, 'a', row);
+        while (r >= 0 && (r = read_row(reply, call->ctl->options->json ? array : NULL, table)) > 0)
+                ;
+        if (r >= 0)
+                r = sd_bus_message_exit_container(reply);
+        if (r >= 0)
+                r = sd_bus_message_read(reply, "b", &more);
+        if (r < 0)
+                return bad_reply(r);
+        return print_list(call->ctl, array, table, more);
+}

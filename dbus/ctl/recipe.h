@@ -23,5 +23,10 @@ bool need_command(const Ctl *c);
 /* From now to this instant of CLOCK_BOOTTIME; 0 if it is over. */
 uint64_t boottime_left_msec(uint64_t until_usec);
 
+/* Reads a row, and adds it to the array or, if that is NULL, to the table.  Positive: there was one; 0: they are at an end. */
+typedef int (*OnRow)(sd_bus_message *reply, JsonObject *array, Table *table);
+
+/* Sends the call, and prints the rows (each of the type `row`) that are its answer. */
+ExitStatus print_rows(Call *call, const char *subject, const char *row, OnRow read_row, Table *table);
 /* As the options want it; `more`: the agent had more than one answer holds. */
 ExitStatus print_list(Ctl *c, JsonObject *array, const Table *table, bool more);
