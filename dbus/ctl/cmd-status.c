@@ -6,21 +6,14 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
+#include "dbus/ctl/clock.h"
 #include "dbus/ctl/command.h"
 #include "dbus/ctl/ensemble.h"
 #include "dbus/ctl/output.h"
 #include "dbus/ctl/statistics.h"
 
 #define WIDTH 9
-
-static uint64_t now_usec(clockid_t clock) {
-        struct timespec ts = {};
-
-        clock_gettime(clock, &ts);
-        return ts.tv_sec * UINT64_C(1000000) + ts.tv_nsec / 1000;
-}
 
 static uint64_t since_usec(const AgentStatus *s) {
         uint64_t now = now_usec(CLOCK_BOOTTIME);

@@ -5,8 +5,8 @@
  */
 
 #include "dbus/ctl/ensemble.h"
+#include "dbus/ctl/clock.h"
 
-#include <time.h>
 
 const MemberFacts *ensemble_find(const AgentStatus *s, const char *name) {
         for (unsigned i = 0; i < s->members->len; i++) {
@@ -88,13 +88,11 @@ bool member_lag(const AgentStatus *s, const MemberFacts *m, uint64_t *ret) {
 }
 
 bool member_heard_msec(const AgentStatus *s, const MemberFacts *m, uint64_t *ret) {
-        struct timespec ts;
-        uint64_t now;
+        uint64_t now = now_usec(CLOCK_BOOTTIME);
 
-        if (m->sid == s->member || !m->known || m->heard_usec == 0 || clock_gettime(CLOCK_BOOTTIME, &ts) < 0)
+        if (m->sid == s->member || !m->known || m->heard_usec == 0)
                 return false;
 
-        now = ts.tv_sec * UINT64_C(1000000) + ts.tv_nsec / 1000;
         *ret = now > m->heard_usec ? (now - m->heard_usec) / 1000 : 0;
         return true;
 }

@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dbus/ctl/clock.h"
+#include "dbus/ctl/descendants.h"
 #include "dbus/ctl/hold.h"
 #include "dbus/ctl/link.h"
 #include "dbus/ctl/output.h"
@@ -27,6 +29,7 @@ typedef struct Guard {
         sd_event *event;
         pid_t pid;
         bool lost;
+        uint64_t kill_at_usec;          /* then */
         int status;
 } Guard;
 
@@ -52,24 +55,15 @@ static int on_command_ended(sd_event_source *s, const siginfo_t *info, void *use
         return sd_event_exit(g->event, 0);
 }
 
-static int on_grace_over(sd_event_source *s, uint64_t usec, void *userdata) {
-        Guard *g = userdata;
-
-        print_error("the command does not end by SIGTERM: killed");
-        kill(g->pid, SIGKILL);
-        return 0;
-}
-
+/* What follows is not for the event loop: it ends with the grant. */
 static int on_lost(sd_event_source *s, int fd, uint32_t events, void *userdata) {
         Guard *g = userdata;
-        uint64_t grace_usec = (uint64_t) g->granted->grace_msec * 1000 / 2;
 
         g->lost = true;
+        g->kill_at_usec = now_usec(CLOCK_BOOTTIME) + (uint64_t) g->granted->grace_msec * 1000 / 2;
         print_error("%s is lost: the command is ended (NotHeld)", g->granted->path);
-        kill(g->pid, SIGTERM);
-        if (sd_event_add_time_relative(g->event, NULL, CLOCK_BOOTTIME, grace_usec, 1000, on_grace_over, g) < 0)
-                kill(g->pid, SIGKILL);
-        return sd_event_source_set_enabled(s, SD_EVENT_OFF);
+        descendants_signal(g->pid, SIGTERM);
+        return sd_event_exit(g->event, 0);
 }
 
 /* A file without a name, so that no reader is waited for. */
@@ -144,9 +138,13 @@ int guard_and_keep(Granted *granted, char **command) {
         int r = sd_event_new(&event);
         g.event = event;
         if (r >= 0)
+                r = descendants_keep();
+        if (r >= 0)
                 r = set_up(&g, command);
         if (r >= 0)
                 r = sd_event_loop(event);
+        if (r >= 0 && g.lost)
+                descendants_end(g.pid, g.kill_at_usec);
         if (r < 0) {
                 print_error("cannot run the command: %s", g_strerror(-r));
                 if (g.pid > 0) {

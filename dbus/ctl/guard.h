@@ -22,8 +22,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Granted, granted_done)
 
 /*
  * Returns the command's exit status, or 128 and the number of the signal that killed it, or 126 or 127 if it could not
- * be run.  When the grant is lost it gets SIGTERM, then, while half of the grace is left, SIGKILL; EXIT_STATUS_SESSION is
- * returned once it has ended.  Signals are passed on to it.  It finds the token in $CONVENE_TOKEN and the path in
+ * be run.  When the grant is lost it and all that it has started get SIGTERM, then, while half of the grace is left, SIGKILL;
+ * EXIT_STATUS_SESSION is returned once they have ended.  Signals are passed on to it.  It finds the token in $CONVENE_TOKEN and the path in
  * $CONVENE_PATH, and inherits the descriptor: should we be killed, it gets SIGTERM, and the grant lasts until it has ended
  * as well.
  */

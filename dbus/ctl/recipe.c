@@ -5,11 +5,11 @@
  */
 
 #include "dbus/ctl/recipe.h"
+#include "dbus/ctl/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #define ANSWER_USEC (UINT64_C(10) * 1000 * 1000)        /* for the agent to say that the time has run out */
 
@@ -64,11 +64,8 @@ bool need_command(const Ctl *c) {
 }
 
 uint64_t boottime_left_msec(uint64_t until_usec) {
-        struct timespec ts;
-        uint64_t now;
+        uint64_t now = now_usec(CLOCK_BOOTTIME);
 
-        clock_gettime(CLOCK_BOOTTIME, &ts);
-        now = (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
         return until_usec > now ? (until_usec - now) / 1000 : 0;
 }
 

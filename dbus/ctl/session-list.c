@@ -5,9 +5,9 @@
  */
 
 #include "dbus/ctl/session-list.h"
+#include "dbus/ctl/clock.h"
 
 #include <stdlib.h>
-#include <time.h>
 
 static void session_facts_free(void *p) {
         SessionFacts *s = p;
@@ -82,7 +82,6 @@ const SessionFacts *session_list_find(const GPtrArray *list, uint64_t id) {
 
 JsonObject *session_facts_to_json(const SessionFacts *s) {
         JsonObject *o = json_object_new_object();
-        struct timespec now;
 
         json_add_session(o, "id", s->id);
         json_add_string(o, "owner_kind", s->owner_kind);
@@ -91,11 +90,9 @@ JsonObject *session_facts_to_json(const SessionFacts *s) {
         json_add_u64(o, "timeout_ms", s->timeout_msec);
         json_add_u64(o, "ephemerals", s->ephemerals);
         json_add_i64(o, "created_ms", s->created_msec);
-        if (s->deadline_usec > 0 && clock_gettime(CLOCK_BOOTTIME, &now) >= 0) {
-                int64_t left = s->deadline_usec / 1000 - now.tv_sec * INT64_C(1000) - now.tv_nsec / 1000000;
-                json_add_i64(o, "deadline_in_ms", left);
-        } else {
+        if (s->deadline_usec > 0)
+                json_add_i64(o, "deadline_in_ms", (int64_t) (s->deadline_usec - now_usec(CLOCK_BOOTTIME)) / 1000);
+        else
                 json_add(o, "deadline_in_ms", NULL);
-        }
         return o;
 }

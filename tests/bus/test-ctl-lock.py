@@ -261,6 +261,18 @@ def test_loss_kills():
     stubborn.close()
 
 
+def test_loss_ends_what_the_command_started():
+    """A child that has lost its parent, and one that does not hear SIGTERM: nothing goes on without the lock."""
+    family = running("lock", "--session-timeout=4s", "family", "--", "sh", "-c",
+                     "(sleep 1000 & echo $!); (trap '' TERM; sleep 1000) & echo $!; wait", stdin=subprocess.PIPE)
+    pids = [int(family.line()) for _ in range(2)]
+    assert all(alive(pid) for pid in pids), pids
+    good("sessions", "close", holders("family")[0]["session"])
+    equal(family.end(), SESSION)
+    assert not any(alive(pid) for pid in pids), pids
+    family.close()
+
+
 def test_signals_are_passed_on():
     one = running("lock", "signals", "--", "sh", "-c", 'trap "exit 5" TERM; echo begun; while :; do read line; done',
                   stdin=subprocess.PIPE)
