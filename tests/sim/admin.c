@@ -21,6 +21,8 @@ struct Admin {
         uint32_t about;                 /* sid */
         bool gone[HOSTS_MAX + 1];       /* was told that it is removed: it may be switched off and wiped */
         uint32_t suspect;               /* to be demoted; 0: nobody */
+        const Host *ahead;              /* to be demoted before `ahead_usec`, whatever it takes; NULL */
+        uint64_t ahead_usec;
         uint64_t proposed;              /* configurations, ever, when it asked */
         guint settled;                  /* of the judge's configurations: none before this one is in force anywhere */
         uint64_t settled_usec;          /* until then a change that was given up may still become an entry */
@@ -83,6 +85,7 @@ static void leave(World *w) {
 }
 
 void admin_heal(World *w) {
+        w->admin->ahead = NULL;
         leave(w);
 }
 
@@ -105,7 +108,7 @@ static Host *choose_host(World *w) {
         for (uint32_t i = 0; i < w->params.hosts; i++) {
                 Host *h = &w->hosts[1 + (first + i) % w->params.hosts];
 
-                if (h->state == HOST_UP && !host_is_paused(h))
+                if (h->state == HOST_UP && !host_is_paused(h) && h != w->admin->ahead)
                         return h;
         }
         return NULL;
@@ -217,12 +220,37 @@ void admin_suspects(World *w, const Host *h) {
         w->admin->suspect = h->sid;
 }
 
+void admin_demote_ahead(World *w, const Host *h, uint64_t until_usec) {
+        w->admin->ahead = h;
+        w->admin->ahead_usec = until_usec;
+}
+
+static void demote_ahead(World *w) {
+        Admin *a = w->admin;
+        const ZabConfigMember *m = configured(w, a->ahead);
+
+        if (w->now_usec >= a->ahead_usec || !m || !has_disk(a->ahead, m))
+                a->ahead = NULL;
+        else if (m->role != ZAB_MEMBER_VOTER) {
+                w->statistics->left_behind++;
+                a->ahead = NULL;
+                world_heal(w);
+        } else if (!a->busy || a->op != MEMBER_CHANGE_DEMOTE || a->about != a->ahead->sid) {
+                leave(w);               /* the handing over that made it a candidate */
+                ask(w, MEMBER_CHANGE_DEMOTE, a->ahead, ZAB_MEMBER_OBSERVER);
+        }
+}
+
 void admin_on_event(World *w) {
         Admin *a = w->admin;
         uint32_t suspect = a->suspect;
 
         if (!w->done)
                 agenda_add(&w->agenda, w->now_usec + prng_between(&w->prng, 100000, 600000), EVENT_ADMIN, 0, 0);
+        if (a->ahead && w->phase == 1) {
+                demote_ahead(w);
+                return;
+        }
         if (a->busy || (w->phase == 1 && !w->params.admin_mends) || w->quiet_until_usec > 0)
                 return;
         a->suspect = 0;

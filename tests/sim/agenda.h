@@ -31,7 +31,7 @@ typedef enum EventType {
         EVENT_FAULT,
         EVENT_CLIENT,                   /* number: the client */
         EVENT_ADMIN,
-        EVENT_PHASE,
+        EVENT_PHASE,                    /* host 0: phase 2 begins; 1: how far has it come? */
         _EVENT_MAX,
 } EventType;
 

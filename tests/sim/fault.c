@@ -48,8 +48,10 @@ static void block(World *w, Partition *p) {
                                 network_block(w, a, b);
         w->statistics->partitions++;
         g_ptr_array_add(w->partitions, p);
-        agenda_add(&w->agenda, w->now_usec + world_draw(w, &w->params.cut_usec), EVENT_HEAL_LINKS, 0,
-                   w->partitions->len - 1);
+}
+
+static void heal_last_after(World *w, uint64_t usec) {
+        agenda_add(&w->agenda, w->now_usec + usec, EVENT_HEAL_LINKS, 0, w->partitions->len - 1);
 }
 
 void fault_on_heal_links(World *w, uint64_t number) {
@@ -87,6 +89,7 @@ static void partition(World *w, FaultKind kind, uint32_t one) {
                                 p->blocked[a][b] = hears ? a == one : b == one;
                 }
         block(w, p);
+        heal_last_after(w, world_draw(w, &w->params.cut_usec));
 }
 
 static void stall(World *w) {
@@ -98,6 +101,7 @@ static void stall(World *w) {
         p = g_new0(Partition, 1);
         p->blocked[a][b] = true;
         block(w, p);
+        heal_last_after(w, world_draw(w, &w->params.cut_usec));
 }
 
 /*
@@ -301,7 +305,7 @@ void fault_on_moment(Host *h, Moment m) {
 
         if (w->phase != 1 || w->params.moment_share[m] == 0 || !prng_chance(&w->prng, w->params.moment_share[m]))
                 return;
-        if (m == MOMENT_PINGS)
+        if (m == MOMENT_PINGS || m == MOMENT_AHEAD)
                 later = 0;
         agenda_add(&w->agenda, w->now_usec + prng_below(&w->prng, later + 1), EVENT_MOMENT, world_host_key(h), m);
 }
@@ -322,6 +326,31 @@ static void abandon(Host *h) {
         lose_disk(some_host(w));
 }
 
+static bool has_elder_leader(const World *w, const Host *h) {
+        for (uint32_t sid = 1; sid <= w->params.hosts; sid++)
+                if (w->hosts[sid].state == HOST_UP && w->hosts[sid].judge->role == ZAB_ROLE_LEADER &&
+                    w->hosts[sid].judge->epoch < h->judge->epoch)
+                        return true;
+        return false;
+}
+
+/* It keeps its promise, nobody hears of it, and it loses its vote meanwhile: nothing but its leader's hello can bring it back (2.8).
+ * That is to be seen before somebody else is elected, so the administrator, once that is done, mends everything (admin.c). */
+static void leave_behind(Host *h) {
+        World *w = h->world;
+        uint64_t usec = prng_between(&w->prng, 4, 16) * w->params.election_usec + 20 * w->params.disk_usec.max;
+        Partition *p;
+
+        if (!has_elder_leader(w, h))
+                return;
+        p = g_new0(Partition, 1);
+        for (uint32_t sid = 1; sid <= w->params.hosts; sid++)
+                p->blocked[sid][h->sid] = p->blocked[h->sid][sid] = sid != h->sid;
+        block(w, p);
+        heal_last_after(w, usec);
+        admin_demote_ahead(w, h, w->now_usec + usec);
+}
+
 void fault_strike_moment(Host *h, Moment m) {
         World *w = h->world;
 
@@ -331,6 +360,10 @@ void fault_strike_moment(Host *h, Moment m) {
         TRACE(w, "fault: moment %s of h%u", moment_to_string(m), h->sid);
         if (m == MOMENT_REMOVED) {
                 abandon(h);
+                return;
+        }
+        if (m == MOMENT_AHEAD) {
+                leave_behind(h);
                 return;
         }
         if (m == MOMENT_PINGS) {

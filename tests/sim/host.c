@@ -213,9 +213,10 @@ static void on_role_changed(void *userdata, ZabRole role, uint32_t epoch, const 
 
         TRACE(h->world, "h%u role %s/%d epoch %u: %s", h->sid, zab_role_to_string(role), role, epoch, reason);
         judge_on_role(h, role, epoch);
-        if (role == ZAB_ROLE_CANDIDATE)
+        if (role == ZAB_ROLE_CANDIDATE) {
                 fault_on_moment(h, MOMENT_CANDIDATE);
-        else if (role == ZAB_ROLE_LEADER_SYNC)
+                fault_on_moment(h, MOMENT_AHEAD);
+        } else if (role == ZAB_ROLE_LEADER_SYNC)
                 fault_on_moment(h, MOMENT_ELECTED);
         else if (role == ZAB_ROLE_LEADER)
                 fault_on_moment(h, MOMENT_ESTABLISHED);

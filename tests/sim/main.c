@@ -84,7 +84,7 @@ static bool check_options(int argc) {
                 if (strcmp(options.profile_name ?: "fast", profile_to_string((SimProfile) p)) == 0)
                         options.profile = (SimProfile) p;
         if (argc == 1 && options.profile != _SIM_PROFILE_MAX && options.jobs >= 1 && options.jobs <= RUNNER_JOBS_MAX &&
-            options.seeds >= 1 && options.first >= 0 && options.failures >= 1)
+            options.mutant >= 0 && options.seeds >= 1 && options.first >= 0 && options.failures >= 1)
                 return true;
         fprintf(stderr, "%s: bad arguments; see --help\n", program);
         return false;
@@ -100,7 +100,7 @@ static bool parse(int argc, char **argv) {
                 { "failures", 0, 0, G_OPTION_ARG_INT, &options.failures, "Go on until so many seeds failed (1)", "N" },
                 { "hash", 0, 0, G_OPTION_ARG_NONE, &options.hash, "Print the hash of each seed's trace", NULL },
 #ifdef CONVENE_BREAK
-                { "break", 0, 0, G_OPTION_ARG_INT, &options.mutant, "The wrong ordering to put back", "N" },
+                { "break", 0, 0, G_OPTION_ARG_INT, &options.mutant, "The wrong ordering to put back; with --mutants: only this one", "N" },
                 { "mutants", 0, 0, G_OPTION_ARG_NONE, &options.mutants, "All wrong orderings that are found soon", NULL },
                 { "rare", 0, 0, G_OPTION_ARG_NONE, &options.rare, "With --mutants: the others, too", NULL },
 #endif
@@ -121,9 +121,9 @@ int main(int argc, char **argv) {
         program = argv[0];
         if (!parse(argc, argv))
                 return 2;
+        if (options.mutants)
+                return mutant_run_all((unsigned) options.jobs, options.rare, (unsigned) options.mutant);
         if (options.mutant > 0)
                 mutant_set((unsigned) options.mutant);
-        if (options.mutants)
-                return mutant_run_all((unsigned) options.jobs, options.rare);
         return options.replay >= 0 ? replay() : run();
 }

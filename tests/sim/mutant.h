@@ -11,6 +11,6 @@
 
 void mutant_set(unsigned number);
 
-/* Every one until a seed fails; prints the table.  Returns the exit status: a failure if one was not found within its
- * bound. */
-int mutant_run_all(unsigned jobs, bool rare);
+/* Every one, or, unless it is 0, `only` that one, until a seed fails; prints the table.  Returns the exit status: a failure if one
+ * was not found within its bound. */
+int mutant_run_all(unsigned jobs, bool rare, unsigned only);

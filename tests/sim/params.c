@@ -21,7 +21,7 @@ const char *fault_kind_to_string(FaultKind k) {
 }
 
 const char *moment_to_string(Moment m) {
-        static const char *const names[] = { "candidate", "elected", "established", "config", "truncates", "pings", "removed" };
+        static const char *const names[] = { "candidate", "elected", "established", "config", "truncates", "pings", "removed", "ahead" };
 
         return m < _MOMENT_MAX ? names[m] : "?";
 }
@@ -100,7 +100,7 @@ static void draw_faults(Params *p, Prng *prng) {
         p->fault_weights[FAULT_WALL] = prng_chance(prng, 200) ? 1 : 0;
         for (unsigned i = 0; i < _FAULT_MAX; i++)
                 p->fault_weights_sum += p->fault_weights[i];
-        for (unsigned i = 0; i < _MOMENT_MAX; i++)
+        for (unsigned i = 0; i < MOMENT_AHEAD; i++)
                 p->moment_share[i] = prng_chance(prng, 300) ? (unsigned) prng_between(prng, 50, 700) : 0;
         p->moment_share[MOMENT_PINGS] = MIN(p->moment_share[MOMENT_PINGS], 3);  /* there are many */
         p->moment_share[MOMENT_REMOVED] = prng_chance(prng, 700) ? 700 : 0;     /* rare, and the administrator acts on it */
@@ -130,7 +130,23 @@ static void draw_work(Params *p, Prng *prng) {
         p->bulk_share = prng_chance(prng, 300) ? (unsigned) prng_between(prng, 20, 300) : 0;
 }
 
+/* Worlds in which a member comes to be ahead of its leader.  By a generator of their own, so that all others stay as they are. */
+static void draw_ahead(Params *p, uint64_t seed) {
+        Prng prng = { seed };
+        unsigned weight;
+
+        if (p->voters < 3 || !prng_chance(&prng, 60))
+                return;
+        /* Somebody is a candidate and its leader leads on only while leadership is handed over. */
+        weight = 2 + p->fault_weights_sum / 4;
+        p->fault_weights[FAULT_TRANSFER] += weight;
+        p->fault_weights_sum += weight;
+        p->moment_share[MOMENT_AHEAD] = 700;
+}
+
 void params_draw(Params *p, Prng *prng, SimProfile profile) {
+        uint64_t seed = prng->state;
+
         *p = (Params) { .profile = profile };
         if (profile == SIM_PROFILE_MIXED)
                 p->profile = prng_next(prng) & 1 ? SIM_PROFILE_SLOW_DISK : SIM_PROFILE_FAST;
@@ -138,4 +154,5 @@ void params_draw(Params *p, Prng *prng, SimProfile profile) {
         draw_times(p, prng);
         draw_faults(p, prng);
         draw_work(p, prng);
+        draw_ahead(p, seed);
 }

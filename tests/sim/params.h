@@ -59,6 +59,7 @@ typedef enum Moment {
         MOMENT_TRUNCATES,
         MOMENT_PINGS,                   /* as leader it has begun a round: a pause, then */
         MOMENT_REMOVED,                 /* the administrator was told that it may go */
+        MOMENT_AHEAD,                   /* as candidate it has promised an epoch that nobody else has heard of */
         _MOMENT_MAX,
 } Moment;
 

@@ -91,7 +91,8 @@ void statistics_print(const Statistics *s, double seconds, double processor) {
                ", fate unknown %" PRIu64 "), reads %" PRIu64 " (linearizable %" PRIu64 "), watch events %" PRIu64 "\n",
                s->entries, s->writes, s->writes_failed, s->writes_refused, s->writes_unknown, s->reads, s->linear_reads,
                s->watch_events);
-        printf("batches from parents %" PRIu64 ", parts of large frames %" PRIu64 "\n", s->fed, s->alive);
+        printf("batches from parents %" PRIu64 ", parts of large frames %" PRIu64 ", members ahead of their leader %" PRIu64
+               "\n", s->fed, s->alive, s->left_behind);
         printf("sessions %" PRIu64 " (moved %" PRIu64 ", expired %" PRIu64 "), black-box histories %" PRIu64 " of %" PRIu64
                " operations\n", s->sessions, s->moves, s->expirations, s->black_boxes, s->black_box_operations);
         processor = processor > 0 ? processor : 0.001;

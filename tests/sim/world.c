@@ -132,6 +132,10 @@ static void begin_phase2(World *w) {
         agenda_add(&w->agenda, w->heal_usec + 1000000, EVENT_PHASE, 1, 0);
 }
 
+void world_heal(World *w) {
+        agenda_add(&w->agenda, w->now_usec, EVENT_PHASE, 0, 0);
+}
+
 /* Led, and with nothing left to do. */
 static bool all_reached_the_end(World *w) {
         for (uint32_t sid = 1; sid <= w->params.hosts; sid++) {
@@ -312,10 +316,10 @@ static void handle(World *w, const Event *e) {
                 break;
 
         case EVENT_PHASE:
-                if (w->phase == 1)
-                        begin_phase2(w);
-                else
+                if (e->host > 0)
                         progress(w);
+                else if (w->phase == 1)
+                        begin_phase2(w);
                 break;
 
         default:

@@ -121,6 +121,7 @@ void world_fail(World *w, const char *invariant, const char *format, ...) __attr
 void world_hash(World *w, uint64_t value);
 void world_trace(World *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define TRACE(w, ...) do { if ((w)->verbose) world_trace(w, __VA_ARGS__); } while (false)
+void world_heal(World *w);              /* phase 2 begins, at once */
 uint64_t world_draw(World *w, const Spread *s);
 /* It is a member by the last committed configuration, with the disk that it has. */
 bool world_takes_part(const World *w, const Host *h);
@@ -179,5 +180,7 @@ void admin_reconfigure(World *w);       /* something at random */
 void admin_transfer(World *w);
 void admin_host_crashed(World *w, Host *h);
 void admin_suspects(World *w, const Host *h);   /* it looks as if it were gone */
+/* Its vote is taken from it, if that can be done until then; and then everything is healed. */
+void admin_demote_ahead(World *w, const Host *h, uint64_t until_usec);
 /* How many more voters of every configuration in force may lose their disks. */
 bool admin_may_lose_disk(World *w, const Host *h);
