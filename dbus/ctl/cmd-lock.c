@@ -4,9 +4,14 @@
  * lock, elect, leader
  */
 
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "dbus/ctl/clock.h"
 #include "dbus/ctl/command.h"
 #include "dbus/ctl/guard.h"
 #include "dbus/ctl/json.h"
@@ -20,18 +25,47 @@ static void append_options(Call *call, const Options *o) {
         call_open_options(call);
         if (o->shared)
                 call_option(call, "shared", "b", true);
+        if (!o->try_only)
+                call_option(call, "pending", "b", true);
         if (o->slots > 0)
                 call_option(call, "slots", "u", (uint32_t) MIN(o->slots, UINT32_MAX));
         append_grant_options(call);
 }
 
+/* With the place in the line comes the descriptor, which tells when it holds.  The agent may be restarted meanwhile. */
+static ExitStatus await_turn(const Granted *granted, const char *name, uint64_t until_usec) {
+        struct pollfd p = { .fd = granted->fd, .events = POLLIN };
+        char c;
+
+        for (;;) {
+                uint64_t left = until_usec != UINT64_MAX ? boottime_left_msec(until_usec) : INT_MAX;
+                int k = poll(&p, 1, until_usec == UINT64_MAX ? -1 : (int) MIN(left + 1, INT_MAX));
+                ssize_t n = recv(granted->fd, &c, 1, MSG_DONTWAIT);
+
+                if (n > 0)
+                        return EXIT_STATUS_OK;
+                if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+                        print_error("%s: the place in the line is lost; ask again (NotHeld)", name);
+                        return EXIT_STATUS_SESSION;
+                }
+                if (k == 0 && left == 0) {
+                        print_error("%s: others had it for too long (TimedOut)", name);
+                        return EXIT_STATUS_NOT_GRANTED;
+                }
+        }
+}
+
 static ExitStatus obtain(Ctl *c, const char *method, const char *name, Granted *ret) {
+        bool limited = c->options->given & OPTION_BIT(OPTION_TIMEOUT);
+        uint64_t until = limited ? now_usec(CLOCK_BOOTTIME) + c->options->timeout_msec * 1000 : UINT64_MAX;
         g_auto(Call) call = CALL_INIT(c);
 
         call_begin(&call, "Locks", method);
         call_append(&call, "s", name);
         append_options(&call, c->options);
-        return granted_receive(&call, name, ret, NULL);
+        ExitStatus e = granted_receive(&call, name, ret, NULL);
+        ctl_disconnect(c);                      /* the descriptor is all that is needed from here on */
+        return e != EXIT_STATUS_OK || c->options->try_only ? e : await_turn(ret, name, until);
 }
 
 static ExitStatus obtain_and_run(Ctl *c, const char *method, const char *name) {
@@ -47,7 +81,6 @@ static ExitStatus obtain_and_run(Ctl *c, const char *method, const char *name) {
         ExitStatus e = obtain(c, method, name, &granted);
         if (e != EXIT_STATUS_OK)
                 return e;
-        ctl_disconnect(c);                      /* the descriptor is all that is needed from here on */
         return guard(&granted, o->command);
 }
 

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "agent/base/limits.h"
@@ -172,10 +173,13 @@ static int on_promise(sd_event_source *source, uint64_t usec, void *userdata) {
                 return 0;
         }
         at = give_up_usec(g);
-        if (now_usec(g) >= at)
+        if (now_usec(g) >= at) {
                 grant_leave(g);
-        else
-                watch_promise(g, at);
+                return 0;
+        }
+        watch_promise(g, at);
+        if (g->pending)                         /* perhaps only now it is known that there is one */
+                deferred_schedule(&g->server->later, &g->work);
         return 0;
 }
 
@@ -188,6 +192,29 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
 
         grant_refuse(g, CONVENE_TIMED_OUT, g->parent);
         return 0;
+}
+
+static bool is_marked(const Grant *g) {
+        char c;
+
+        return recv(g->owned->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
+}
+
+/* Told twice is as good as told once: the mark goes last. */
+static void tell(Grant *g) {
+        uint64_t at = give_up_usec(g), now = now_usec(g);
+        char c;
+
+        if (g->unknown_since_usec != 0) {
+                watch_promise(g, MIN(at, now + margin_usec(g) / MARGIN_DIVISOR));
+                return;
+        }
+        if (now >= at || send(g->owned->fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+                grant_leave(g);
+                return;
+        }
+        (void) recv(g->owned->fd, &c, 1, MSG_DONTWAIT);
+        g->pending = false;
 }
 
 /* The descriptor is the grant: with its last copy closed, be it in a message that nobody takes, the session ends. */
@@ -224,6 +251,17 @@ static void grant_give(Grant *g) {
                 watch_promise(g, at);
 }
 
+/* It need not be its turn.  What may be told that it holds at any time is held to its promise from now on. */
+static void grant_give_pending(Grant *g, GrantStanding standing) {
+        if (g->state == GRANT_WAITING) {
+                grant_answer(g);
+                if (g->state == GRANT_HELD)
+                        watch_promise(g, give_up_usec(g));
+        }
+        if (g->state == GRANT_HELD && standing == STANDING_HOLDS)
+                tell(g);
+}
+
 static void grant_choose(Grant *g) {
         if (g->making)
                 return;
@@ -250,6 +288,8 @@ static void grant_on_look(void *userdata) {
                 return;
         if (standing == STANDING_GONE)
                 grant_refuse(g, CONVENE_NOT_HELD, g->parent);   /* somebody has deleted it */
+        else if (g->pending)
+                grant_give_pending(g, standing);
         else if (g->state == GRANT_WAITING && standing == STANDING_HOLDS)
                 grant_give(g);
         else if (g->state == GRANT_WAITING && g->patience_usec == 0)
@@ -388,7 +428,7 @@ static void grant_on_work(void *userdata) {
                 grant_after_make(g);
         else if (g->guest.place && g->state == GRANT_OPENING && !g->making)
                 grant_after_other(g);
-        else if (g->guest.place && g->state == GRANT_WAITING)
+        else if (g->guest.place && (g->state == GRANT_WAITING || g->pending))
                 place_look(&g->guest);
         if (g->guest.place && !g->making)
                 place_vacate(&g->guest);
@@ -457,6 +497,7 @@ static void open_session(Grant *g, Caller *c, uint32_t timeout_msec) {
         g_strlcpy(plan->label, g->kind->label ?: contender_role_to_string(g->role), sizeof(plan->label));
         if (!g->kind->label && g->role == CONTENDER_LEASE)
                 g_snprintf(plan->label, sizeof(plan->label), "%s-%" PRIu32, contender_role_to_string(g->role), g->slots);
+        plan->marked = g->pending;
         plan->opened = on_opened;
         plan->userdata = g;
         owners_open(g->server, c, NULL, plan);
@@ -495,6 +536,7 @@ int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Optio
         g->count.wanted = r->slots;
         g->queue = g_strdup(r->parent);
         g->taker = r->taker;
+        g->pending = o->pending;
         g->node = g_steal_pointer(&node);
         g->data = g_bytes_new(o->data, o->data_size);
         recipe_acl_init(&g->acl, o);
@@ -552,7 +594,7 @@ static char *find_own(Server *s, uint64_t session) {
         return g_strdup(own);
 }
 
-/* Whoever only waited has lost the call with the agent, and the other end of the descriptor was the agent's: that hangs up. */
+/* Whoever waited for an answer has lost the call with the agent, and the other end of the descriptor was the agent's: that hangs up. */
 void grant_recover(OwnedSession *o, const char *label) {
         const GrantKind *kind = kind_of_label(label);
         g_autofree char *path = NULL;
@@ -577,6 +619,7 @@ void grant_recover(OwnedSession *o, const char *label) {
         g->state = GRANT_HELD;
         g->owned = o;
         o->grant = g;
+        g->pending = is_marked(g);
         place_join(g->server, g->parent, &g->guest);
         watch_promise(g, give_up_usec(g));
 }

@@ -10,6 +10,9 @@
  *
  * What is held is given up before the ensemble could give it to another: the descriptor hangs up while a quarter of the
  * session's timeout is left of the promise (DESIGN 2.8).
+ *
+ * Whoever asked for a pending one has the descriptor while it waits, and reads a byte from it when it holds.  Until then a byte lies
+ * unread in our end: a mark that is kept where the descriptor is kept, over a restart of the agent.
  */
 
 #include "agent/recipe/barrier.h"
@@ -62,6 +65,7 @@ struct Grant {
         WorkqueueTaker taker;
         BarrierCount count;             /* of a barrier */
         bool makes_ready;
+        bool pending;                   /* is answered before it holds, and told so by its descriptor */
         char *parent;                   /* where it queues up */
         char *name;                     /* in there; NULL: not made yet */
         Zxid token;

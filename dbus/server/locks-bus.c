@@ -34,7 +34,7 @@ static int method_lock(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read_basic(m, 's', &name);
         if (k < 0)
                 return k;
-        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_SHARED | OPTION_SLOTS, &o);
+        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_PENDING | OPTION_SHARED | OPTION_SLOTS, &o);
         if (k <= 0)
                 return k;
         if ((o.given & OPTION_SHARED) && (o.given & OPTION_SLOTS)) {
@@ -63,7 +63,7 @@ static int method_campaign(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read_basic(m, 's', &name);
         if (k < 0)
                 return k;
-        k = call_read_options(c, m, OPTIONS_GRANT, &o);
+        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_PENDING, &o);
         if (k <= 0)
                 return k;
         return start(c, m, RECIPE_ELECTIONS, name, &o, &r);

@@ -322,7 +322,9 @@ static bool charge_session(Call *call) {
 static int make_descriptors(OpenPlan *p) {
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, p->fds) < 0)
                 return -errno;
-        /* Nothing is ever said on it: the caller can only close it, or see that we did. */
+        if (p->marked && send(p->fds[1], "?", 1, MSG_NOSIGNAL) < 0)
+                return -errno;
+        /* The caller has nothing to say on it, and can only close it, or see that we did. */
         return shutdown(p->fds[0], SHUT_RD) < 0 ? -errno : 0;
 }
 

@@ -51,6 +51,7 @@ static const OptionRow table[] = {
         ROW("expect", "x", OPTION_EXPECT, expect),
         ROW("member", "s", OPTION_MEMBER, member),
         ROW("ordered", "b", OPTION_ORDERED, ordered),
+        ROW("pending", "b", OPTION_PENDING, pending),
         ROW("tries", "u", OPTION_TRIES, tries),
 };
 

@@ -46,6 +46,7 @@ typedef enum OptionFlags {
         OPTION_MEMBER = 1 << 26,
         OPTION_ORDERED = 1 << 27,
         OPTION_TRIES = 1 << 28,
+        OPTION_PENDING = 1 << 29,
 
         OPTIONS_UPDATE = OPTION_SESSION | OPTION_SUPER,
         OPTIONS_READ = OPTIONS_UPDATE | OPTION_LINEARIZABLE,
@@ -54,7 +55,7 @@ typedef enum OptionFlags {
 /* Strings and bytes belong to the message. */
 typedef struct Options {
         uint32_t given;                 /* OptionFlags */
-        bool super, linearizable, null, parents, want_data, shared, ordered;
+        bool super, linearizable, null, parents, want_data, shared, ordered, pending;
         int32_t version;
         uint32_t limit, timeout_msec, session_timeout_msec, slots, tries;
         uint64_t session, watch, czxid, ttl_msec, start_after_session, since, patience_usec, token;

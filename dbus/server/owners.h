@@ -45,6 +45,7 @@ struct OpenPlan {
         UnitLookup *lookup;             /* UNIT: under way */
         int fds[2];                     /* DESCRIPTOR: ours, the caller's; -1 */
         char label[32];                 /* DESCRIPTOR: what the owner text calls it */
+        bool marked;                    /* DESCRIPTOR: a byte lies in our end */
         uint8_t secret[16];
         bool implicit;                  /* for a caller's ephemerals */
         Account *charged;               /* counts it as a session already */

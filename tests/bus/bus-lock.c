@@ -101,6 +101,43 @@ static void test_hang_up(void) {
         g_assert_false(is_current(bus, "hangup", h.token));
 }
 
+static Held lock_pending(sd_bus *bus, const char *name) {
+        return take(call(bus, LOCKS, "Lock", "sa{sv}", name, 1, "pending", "b", 1));
+}
+
+static void wait_told(int fd) {
+        struct pollfd p = { .fd = fd, .events = POLLIN };
+        char c;
+
+        g_assert_cmpint(poll(&p, 1, HANG_UP_MSEC), ==, 1);
+        g_assert_cmpint(recv(fd, &c, 1, MSG_DONTWAIT), ==, 1);
+        g_assert_cmpint(recv(fd, &c, 1, MSG_DONTWAIT), <, 0);
+        g_assert_cmpint(errno, ==, EAGAIN);
+}
+
+/* The descriptor comes first, and tells in its turn. */
+static void test_pending(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        g_auto(Held) first = lock_pending(bus, "pending"), second = lock_pending(bus, "pending"), third = lock_pending(bus, "pending");
+        char c;
+
+        wait_told(first.fd);
+        g_assert_true(is_current(bus, "pending", first.token));
+        g_assert_false(is_current(bus, "pending", second.token));
+        g_assert_cmpint(recv(second.fd, &c, 1, MSG_DONTWAIT), <, 0);
+        g_assert_cmpint(errno, ==, EAGAIN);
+
+        sd_bus_message_unref(call(bus, TREE, "Delete", "sia{sv}", second.path, -1, 0));
+        wait_hang_up(second.fd);
+        g_assert_cmpint(recv(second.fd, &c, 1, MSG_DONTWAIT), ==, 0);   /* it never held */
+
+        close(g_steal_fd(&first.fd));
+        wait_told(third.fd);
+        g_assert_true(is_current(bus, "pending", third.token));
+        sd_bus_message_unref(call(bus, TREE, "Delete", "sia{sv}", third.path, -1, 0));
+        wait_hang_up(third.fd);
+}
+
 /* A caller goes on calling while it waits, and one that leaves is out of the queue. */
 static void test_waiting(void) {
         g_autoptr(sd_bus) bus = peer_new(shared), waiting = peer_new(shared);
@@ -215,6 +252,7 @@ static void test_limits(void) {
 void add_lock_tests(void) {
         g_test_add_func("/lock/descriptor", test_descriptor);
         g_test_add_func("/lock/hang-up", test_hang_up);
+        g_test_add_func("/lock/pending", test_pending);
         g_test_add_func("/lock/waiting", test_waiting);
         g_test_add_func("/lock/answer-that-nobody-takes", test_answer_that_nobody_takes);
         g_test_add_func("/lock/mistakes", test_mistakes);

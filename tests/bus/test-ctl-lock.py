@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 
-from ctl_harness import (ACCESS, CONVENED, NOBODY, NO_NODE, PATIENCE, SESSION, UNREACHABLE, USAGE, Agent, Running, Skip, bad,
+from ctl_harness import (ACCESS, CONVENED, NOBODY, NO_NODE, PATIENCE, SESSION, USAGE, Agent, Running, Skip, bad,
                          ctl, equal, good, here, main, running)
 
 NOT_GRANTED = 11
@@ -239,7 +239,7 @@ def test_znode_deleted():
     third = Holder("deleted")
     names = wait_queue("deleted", 3)
     good("delete", f"/convene/locks/deleted/{names[2]}")                        # of one who waits
-    equal(third.running.end(), NO_NODE)
+    equal(third.running.end(), SESSION)
     assert "NotHeld" in third.running.complaint().decode()
     good("delete", f"/convene/locks/deleted/{names[0]}")
     first.lost()
@@ -443,19 +443,23 @@ def restart(agent, number, has_store):
     agent.stop(number)
     if has_store:
         agent.take()
-    equal(waiter.running.end(), UNREACHABLE)
-    waiter.running.process.stdin.close()
-    waiter.running.close()
     if not has_store:
         lock.lost()
         slot.lost()
+        equal(waiter.running.end(), SESSION)
+        assert "place in the line is lost" in waiter.running.complaint().decode()
+        waiter.running.process.stdin.close()
+        waiter.running.close()
     agent.start()
     if has_store:
         shown = {one["kind"]: one for one in ask("lock", "list", "--json").json}
         equal((shown["mutex"]["token"], sorted(shown)), (token, ["mutex", "semaphore"]))
         equal(ctl(*where, "lock", "--try", "held", "--", "true").status, NOT_GRANTED)
-        # still what it was: it is seen when it is released, and when it is lost
+        # still what it was: it is seen when it is released, and when it is lost; and so is the place in the line
+        waiter.has_not_begun()
         lock.release()
+        assert waiter.begun() > token
+        waiter.release()
         equal(ctl(*where, "lock", "held", "--timeout=10s", "--", "true").status, 0)
         ask("sessions", "close", shown["semaphore"]["session"])
         slot.lost()
