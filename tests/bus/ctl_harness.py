@@ -178,6 +178,17 @@ def zxid():
     return good("sync").text.strip()
 
 
+def wait_until(condition, what):
+    """The condition's value, once it is true."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not in {PATIENCE} s: {what}"
+        time.sleep(0.01)
+
+
 def main(names):
     """Runs the tests among these names (a module's globals()) and prints TAP."""
     tests = [(name, function) for name, function in names.items() if name.startswith("test_")]

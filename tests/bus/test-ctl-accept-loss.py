@@ -9,7 +9,7 @@ import re
 import subprocess
 import tempfile
 
-from ctl_harness import Agent, CONVENED, PATIENCE, ctl, equal, good, here, main
+from ctl_harness import Agent, CONVENED, PATIENCE, equal, good, here, main
 
 FAILURE, DAMAGED = 1, 65        # exit statuses of convened
 ZNODES = 8

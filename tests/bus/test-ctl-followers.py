@@ -4,25 +4,20 @@
 # test-ctl-followers.py - what a client of a member that does not lead is told: one that observes, one that was away for so long
 # that it needs a snapshot, one that no longer hears from anybody; see ctl_harness.py
 #
-# The tests are one story, as in test-ctl-ensemble.py, whose ensemble this is.
+# The tests are one story: each goes on with the ensemble that the one before has left.
 
-import importlib.util
 import json
 import os
-import pathlib
 import select
 import signal
 import time
 
-from ctl_harness import ACCESS, FATE_UNKNOWN, OK, UNREACHABLE, equal, good, main, running
-
-spec = importlib.util.spec_from_file_location("ctl_ensemble", pathlib.Path(__file__).with_name("test-ctl-ensemble.py"))
-ctl_ensemble = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(ctl_ensemble)
+from ctl_ensemble import Ensemble
+from ctl_harness import ACCESS, FATE_UNKNOWN, OK, UNREACHABLE, equal, good, running, wait_until
 
 CALL_SECONDS = 25               # after which a D-Bus caller gives up by itself
 
-ensemble = ctl_ensemble.Ensemble()
+ensemble = Ensemble()
 three = []
 
 
@@ -95,7 +90,7 @@ def test_root_of_an_observer():
 
     # and with a vote it may everything
     m1.promote("m4")
-    ctl_ensemble.wait_until(lambda: m4.status()["role"] == "follower", "m4 knows of its vote")
+    wait_until(lambda: m4.status()["role"] == "follower", "m4 knows of its vote")
     equal(m4.good("get", "/of-m1").text, "secret")
     m4.good("set", "/of-m1", "everybody's")
     m1.good("member", "remove", "m4")
@@ -113,12 +108,12 @@ def test_observer_of_a_follower():
         return next((m for m in three if m not in but and m.name == names.get(said["parent"])), None)
 
     def goes_on(word):
-        ctl_ensemble.wait_until(lambda: m5.status()["serving"], "it is led")
+        wait_until(lambda: m5.status()["serving"], "it is led")
         ensemble.leader().good("set", "/shared", word)
         equal(m5.good("get", "--linearizable", "/shared").text, word)
         equal(m5.good("stat", "/of-m5/e", "--json").json, held)
 
-    first = ctl_ensemble.wait_until(parent, "it has a parent")
+    first = wait_until(parent, "it has a parent")
     assert first is not leader
     assert f"Leader: {leader.name}, whose changes come by way of {first.name}" in m5.good("status").text
     leader.good("create", "/of-m5", "--acl", f"unix:{os.getuid()}@m5:crwda", "--acl", "world:anyone:r")
@@ -129,7 +124,7 @@ def test_observer_of_a_follower():
 
     first.kill()
     goes_on("without its parent")
-    ctl_ensemble.wait_until(lambda: parent(leader, first), "another is its parent")
+    wait_until(lambda: parent(leader, first), "another is its parent")
     goes_on("fed by another")
     first.start()
     ensemble.whole(3)
@@ -141,7 +136,7 @@ def test_observer_of_a_follower():
         goes_on("still there")
     leader.start()
     ensemble.whole(3)
-    ctl_ensemble.wait_until(lambda: parent(ensemble.leader()), "it has a parent again")
+    wait_until(lambda: parent(ensemble.leader()), "it has a parent again")
     goes_on("as before")
     holder.close()
     ensemble.leader().good("member", "remove", "m5")
@@ -200,7 +195,7 @@ def test_silence():
     began = time.monotonic()
     pause(leader, other)
     update = follow(m, "set", "/shared", "perhaps")
-    ctl_ensemble.wait_until(lambda: not m.status()["serving"], "it notices")
+    wait_until(lambda: not m.status()["serving"], "it notices")
     read, watch = follow(m, "get", "/shared"), follow(m, "watch", "/shared")
     late = follow(m, "set", "/shared", "never")
 
@@ -226,7 +221,4 @@ def test_end():
 
 
 if __name__ == "__main__":
-    try:
-        main(globals())
-    finally:
-        ensemble.end()
+    ensemble.main(globals())

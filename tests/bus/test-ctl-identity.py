@@ -4,24 +4,18 @@
 # test-ctl-identity.py - what a member is known by, and what becomes of it when that changes, is lost, or is claimed by another: its
 # name, its key, its address, and the tokens that let hosts in; see ctl_harness.py
 #
-# The tests are one story, as in test-ctl-ensemble.py, whose ensemble this is.
+# The tests are one story: each goes on with the ensemble that the one before has left.
 
-import importlib.util
 import os
 import pathlib
 import signal
 import socket
 import tempfile
 
-from ctl_harness import ACCESS, CONFLICT, NOBODY, OK, PATIENCE, Skip, ctl, equal, main, running
+from ctl_ensemble import CONFIGURATION, Ensemble, Member
+from ctl_harness import ACCESS, CONFLICT, NOBODY, OK, PATIENCE, Skip, ctl, equal, running, wait_until
 
-spec = importlib.util.spec_from_file_location("ctl_ensemble", pathlib.Path(__file__).with_name("test-ctl-ensemble.py"))
-ctl_ensemble = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(ctl_ensemble)
-
-CONFIGURATION, Member, wait_until = ctl_ensemble.CONFIGURATION, ctl_ensemble.Member, ctl_ensemble.wait_until
-
-ensemble = ctl_ensemble.Ensemble()
+ensemble = Ensemble()
 
 
 def test_made():
@@ -306,13 +300,4 @@ def test_end():
 
 
 if __name__ == "__main__":
-    try:
-        main(globals())
-    except SystemExit as end:
-        if end.code:
-            for member in ensemble.members.values():
-                for line in member.last_words().splitlines():
-                    print(f"# {member.name}: {line}", flush=True)
-        raise
-    finally:
-        ensemble.end()
+    ensemble.main(globals())

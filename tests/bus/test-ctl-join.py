@@ -16,7 +16,7 @@ import tempfile
 import time
 
 from ctl_harness import (ACCESS, CONFLICT, CONVENECTL, CONVENED, FAILURE, OK, PATIENCE, UNREACHABLE, USAGE, Answer, Skip, bad, equal, free_port,
-                         good, here, main)
+                         good, here, main, wait_until)
 
 SYSTEMCTL = r"""#!/bin/bash
 # The commands of systemctl that convenectl uses, for the one agent of this host.
@@ -147,13 +147,6 @@ def altered(token):
     """Another letter in the middle."""
     at = len(token) // 2
     return token[:at] + ("A" if token[at] != "A" else "B") + token[at + 1:]
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, f"not in {PATIENCE} s: {what}"
-        time.sleep(0.05)
 
 
 def test_usage():

@@ -7,14 +7,14 @@
 # The tests are one story: each goes on with the ensemble that the one before has left.
 
 import importlib
+import signal
 import time
 
-from ctl_harness import UNREACHABLE, Running, bad, command, ctl, equal, here, main
+from ctl_ensemble import Ensemble
+from ctl_harness import UNREACHABLE, Running, bad, command, ctl, equal, here, wait_until
 
-story = importlib.import_module("test-ctl-ensemble")
 lock = importlib.import_module("test-ctl-lock")
-wait_until = story.wait_until
-ensemble = None
+ensemble = Ensemble()
 
 
 def holder(member, name, *options, **more):
@@ -198,7 +198,7 @@ def test_restarted_alone():
         other.start()
     ensemble.whole(3)
     equal([said["host"] for said in shown(m, "patient")], [m.name])
-    plain.kill(lock.signal.SIGTERM)
+    plain.kill(signal.SIGTERM)
     plain.end()
     plain.close()
 
@@ -209,14 +209,4 @@ def test_end():
 
 
 if __name__ == "__main__":
-    ensemble = story.Ensemble()
-    try:
-        main(globals())
-    except SystemExit as end:
-        if end.code:
-            for member in ensemble.members.values():
-                for line in member.last_words().splitlines():
-                    print(f"# {member.name}: {line}", flush=True)
-        raise
-    finally:
-        ensemble.end()
+    ensemble.main(globals())

@@ -16,20 +16,10 @@ import threading
 import time
 
 from ctl_harness import (ACCESS, CONVENED, NOBODY, NO_NODE, PATIENCE, SESSION, USAGE, Agent, Running, Skip, bad,
-                         ctl, equal, good, here, main, running)
+                         ctl, equal, good, here, main, running, wait_until)
 
 NOT_GRANTED = 11
 WAITERS = 50
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + PATIENCE
-    while True:
-        value = condition()
-        if value:
-            return value
-        assert time.monotonic() < end, f"not in {PATIENCE} s: {what}"
-        time.sleep(0.01)
 
 
 def queue(path):

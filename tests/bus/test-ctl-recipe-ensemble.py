@@ -10,11 +10,11 @@ import json
 import threading
 import time
 
-from ctl_harness import Running, command, ctl, equal, here, main
+from ctl_ensemble import Ensemble
+from ctl_harness import Running, command, ctl, equal, here, wait_until
 
-story = importlib.import_module("test-ctl-ensemble")
 recipe = importlib.import_module("test-ctl-recipe")
-ensemble = None
+ensemble = Ensemble()
 
 
 def start(member, *words):
@@ -104,7 +104,7 @@ def test_together():
     leader.good("barrier", "close", "start")
     waiters = [start(m, "barrier", "wait", "start") for m in (first, second)]
     entrants = [recipe.Entrant("relay", 3, agent=m.words()) for m in (first, second)]
-    story.wait_until(lambda: len(ctl(*leader.words("ls", "/convene/barriers/relay")).lines) == 2, "two have come")
+    wait_until(lambda: len(ctl(*leader.words("ls", "/convene/barriers/relay")).lines) == 2, "two have come")
     leader.kill()
     ensemble.leader()
     equal([one.process.poll() for one in waiters], [None, None])
@@ -165,7 +165,7 @@ def test_queue_of_all():
     first.kill()
     equal(stuck.end(), recipe.SESSION)
     stuck.close()
-    story.wait_until(lambda: len(done) >= 40 or failures, "all is done")
+    wait_until(lambda: len(done) >= 40 or failures, "all is done")
     second.good("queue", "put", "jobs", "40")           # for whoever still waits
     second.good("queue", "put", "jobs", "40")
     for one in threads:
@@ -200,7 +200,7 @@ def test_queue_when_the_leader_dies():
     threads = [threading.Thread(target=put), threading.Thread(target=take)]
     for one in threads:
         one.start()
-    story.wait_until(lambda: len(done) > 5, "some are done")
+    wait_until(lambda: len(done) > 5, "some are done")
     leader.kill()
     for one in threads:
         one.join()
@@ -216,8 +216,4 @@ def test_end():
 
 
 if __name__ == "__main__":
-    ensemble = story.Ensemble()
-    try:
-        main(globals())
-    finally:
-        ensemble.end()
+    ensemble.main(globals())

@@ -14,7 +14,7 @@ import threading
 import time
 
 from ctl_harness import (ACCESS, CONFLICT, NOBODY, NO_NODE, PATIENCE, SESSION, USAGE, Running, Skip, bad, ctl, equal, good, here,
-                         main, running)
+                         main, running, wait_until)
 
 lock = importlib.import_module("test-ctl-lock")
 NOT_GRANTED = lock.NOT_GRANTED
@@ -475,11 +475,11 @@ def test_queue_nothing_left():
     bad(NOT_GRANTED, "TimedOut", "queue", "take", "--try", "empty", "--", "true")
     bad(NOT_GRANTED, "TimedOut", "queue", "take", "--timeout=100ms", "empty", "--", "true")
     waiting = running("queue", "take", "empty", "--", "true")
-    lock.wait_until(lambda: [one for one in claimants() if f"pid {waiting.process.pid}" in one["owner"]], "it waits")
+    wait_until(lambda: [one for one in claimants() if f"pid {waiting.process.pid}" in one["owner"]], "it waits")
     waiting.kill(signal.SIGKILL)
     waiting.end()
     waiting.close()
-    lock.wait_until(lambda: not claimants(), "no session is left")
+    wait_until(lambda: not claimants(), "no session is left")
 
 
 def test_queue_dead():
@@ -582,7 +582,7 @@ def test_agent_restarted():
             pair = [Entrant("kept", 2, agent=where) for _ in range(2)]
             for one in pair:
                 one.begun()
-            lock.wait_until(lambda: len(good(*where, "ls", "/convene/barriers/kept").lines) == 3, "two, and \"ready\"")
+            wait_until(lambda: len(good(*where, "ls", "/convene/barriers/kept").lines) == 3, "two, and \"ready\"")
             before = good(*where, "group", "list", "kept", "--json").json
             good(*where, "queue", "put", "kept", "work")
             taker = Taker("kept", agent=where)
@@ -596,7 +596,7 @@ def test_agent_restarted():
             taker.finish(0)
             equal(good(*where, "queue", "list", "kept", "--json").json, [])
             pair[0].leave()
-            lock.wait_until(lambda: len(good(*where, "ls", "/convene/barriers/kept").lines) < 3, "one has left")
+            wait_until(lambda: len(good(*where, "ls", "/convene/barriers/kept").lines) < 3, "one has left")
             pair[1].leave()
             for one in pair:
                 one.end()

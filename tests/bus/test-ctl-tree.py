@@ -12,7 +12,7 @@ import subprocess
 import time
 
 from ctl_harness import (ACCESS, CONFLICT, FAILURE, LIMIT, NOBODY, NO_NODE, OK, PATIENCE, Skip, USAGE, bad,
-                         command, ctl, equal, good, here, main, zxid)
+                         command, ctl, equal, good, here, main)
 
 
 def test_get_set_create_delete():
