@@ -37,6 +37,9 @@ static const Command table[] = {
           O(SUPER) | O(LINEARIZABLE), 0, 1, { ARGUMENT_FILE }, .run = cmd_multi },
         { "watch", NULL, "PATH", "Follow changes, one line each", NULL,
           O(SUPER) | O(RECURSIVE) | O(SINCE) | O(COUNT), 1, 1, { ARGUMENT_PATH }, .run = cmd_watch },
+        { "wait", NULL, "PATH|--quorum [-- COMMAND...]", "Wait until a znode, or the agent, is as it should be", NULL,
+          READ | O(QUORUM) | O(VALUE) | O(GONE) | O(CHILDREN), 0, 1, { ARGUMENT_PATH }, .runs_command = true,
+          .run = cmd_wait },
 
         { "sessions", "list", "", "List sessions and what they live and die with", "Sessions",
           0, 0, 0, {}, .run = cmd_sessions_list },

@@ -71,6 +71,8 @@ ExitStatus cmd_monitor(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_sessions_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_sessions_show(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_sessions_close(Ctl *c, char **arguments, unsigned count);
+/* cmd-wait.c */
+ExitStatus cmd_wait(Ctl *c, char **arguments, unsigned count);
 /* cmd-presence.c */
 ExitStatus cmd_presence_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_show(Ctl *c, char **arguments, unsigned count);

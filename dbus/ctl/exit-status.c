@@ -32,7 +32,7 @@ static const struct {
                 "whether it took effect." },
         [EXIT_STATUS_HISTORY_GONE] = { "history-gone",
                 "Changes since the given zxid are no longer remembered: read the tree again and watch from now." },
-        [EXIT_STATUS_NOT_GRANTED] = { "not-granted", "Others held the lock for as long as was to be waited." },
+        [EXIT_STATUS_NOT_GRANTED] = { "not-granted", "Others held the lock, or what was waited for did not come about, for as long as was to be waited." },
 };
 
 const char *exit_status_name(ExitStatus e) {

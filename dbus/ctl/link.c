@@ -40,6 +40,11 @@ static void arm_start(Link *l, uint64_t after_usec) {
         sd_event_source_set_enabled(l->start, SD_EVENT_ONESHOT);
 }
 
+void link_retry(Link *l) {
+        if (!l->ending)
+                arm_start(l, RETRY_USEC);
+}
+
 static void on_lost(Link *l) {
         if (l->lost_usec != 0 || l->ending)
                 return;
@@ -158,20 +163,23 @@ static ExitStatus establish(Link *l) {
 static int on_start(sd_event_source *s, uint64_t usec, void *userdata) {
         Link *l = userdata;
         uint64_t now = 0;
+        bool waits = l->was_established || l->handler.patient;
 
-        l->ctl->hush = l->was_established;
+        l->ctl->hush = waits;
         ExitStatus e = establish(l);
         l->ctl->hush = false;
         sd_event_now(l->event, CLOCK_MONOTONIC, &now);
+        if (e == EXIT_STATUS_UNREACHABLE && l->lost_usec == 0)
+                l->lost_usec = now;
         if (e == EXIT_STATUS_OK) {
                 if (l->lost_usec != 0 && !l->ctl->options->quiet)
                         print_error("the agent is back");
                 l->lost_usec = 0;
                 l->was_established = true;
-        } else if (e == EXIT_STATUS_UNREACHABLE && l->was_established && now < l->lost_usec + l->patience_usec) {
+        } else if (e == EXIT_STATUS_UNREACHABLE && waits && now < l->lost_usec + l->patience_usec) {
                 arm_start(l, RETRY_USEC);
         } else {
-                if (e == EXIT_STATUS_UNREACHABLE && l->was_established)
+                if (e == EXIT_STATUS_UNREACHABLE && waits)
                         print_error("the agent did not come back in time");
                 link_end(l, e);
         }
@@ -183,17 +191,22 @@ ExitStatus link_new(Ctl *c, const LinkHandler *handler, uint64_t patience_msec, 
 
         l->ctl = c;
         l->handler = *handler;
-        l->patience_usec = patience_msec * 1000;
+        l->patience_usec = MIN(patience_msec, LINK_PATIENCE_MAX) * 1000;
 
+        c->hush = handler->patient && c->options->quiet;
         ExitStatus e = ctl_need_connection(c);
-        if (e != EXIT_STATUS_OK)
+        c->hush = false;
+        if (e != EXIT_STATUS_OK && (e != EXIT_STATUS_UNREACHABLE || !handler->patient))
                 return e;
 
         int r = sd_event_new(&l->event);
         if (r >= 0)
                 r = sd_event_add_time_relative(l->event, &l->start, CLOCK_MONOTONIC, 0, 0, on_start, l);
-        if (r >= 0)
+        if (r >= 0 && e == EXIT_STATUS_OK) {
                 r = attach(l);
+                if (r < 0 && handler->patient)          /* gone already: establish() connects anew */
+                        r = 0;
+        }
         if (r < 0) {
                 print_error("cannot set up the event loop: %s", g_strerror(-r));
                 return EXIT_STATUS_FAILURE;

@@ -24,7 +24,10 @@ typedef struct LinkHandler {
         /* A signal of one of the agent's interfaces ("Watches"), in order. */
         ExitStatus (*signal)(void *userdata, const char *interface, sd_bus_message *m);
         void *userdata;
+        bool patient;                   /* waits as well for an agent that has not been there yet */
 } LinkHandler;
+
+#define LINK_PATIENCE_MAX (UINT64_MAX / 4000)   /* for ever */
 
 /* `patience_msec`: how long to try again for.  Connects at once; established() is called from link_run(). */
 ExitStatus link_new(Ctl *c, const LinkHandler *handler, uint64_t patience_msec, Link **ret);
@@ -33,6 +36,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Link, link_free)
 
 sd_event *link_get_event(Link *l);
 
+/* Has established() called again in a moment: the agent is there, and could not answer. */
+void link_retry(Link *l);
 /* Has link_run() return `e`. */
 void link_end(Link *l, ExitStatus e);
 ExitStatus link_run(Link *l);

@@ -75,6 +75,10 @@ static const struct {
         ROW(AS, STRING, as, "as", 0, "NAME", "Be called this in the group (default: host and process)"),
         ROW(ORDERED, FLAG, ordered, "ordered", 0, NULL, "Take nothing before all that was put earlier is done"),
         ROW(TRIES, NUMBER, tries, "tries", 0, "N", "Put aside what has been taken so often in vain"),
+        ROW(QUORUM, FLAG, quorum, "quorum", 0, NULL, "Wait until the agent serves"),
+        ROW(VALUE, STRING, value, "value", 0, "DATA", "Wait until this is the znode's data"),
+        ROW(GONE, FLAG, gone, "gone", 0, NULL, "Wait until there is no such znode"),
+        ROW(CHILDREN, NUMBER, children, "children", 0, "N", "Wait until the znode has so many children, or more"),
 #undef ROW
 };
 
@@ -104,6 +108,7 @@ void options_done(Options *o) {
         g_free(o->holder);
         g_free(o->expect);
         g_free(o->as);
+        g_free(o->value);
         g_strfreev(o->arguments);
         g_strfreev(o->command);
 }

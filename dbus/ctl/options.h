@@ -62,6 +62,10 @@ typedef enum OptionId {
         OPTION_AS,
         OPTION_ORDERED,
         OPTION_TRIES,
+        OPTION_QUORUM,
+        OPTION_VALUE,
+        OPTION_GONE,
+        OPTION_CHILDREN,
         _OPTION_MAX,
 } OptionId;
 
@@ -75,11 +79,12 @@ typedef struct Options {
         bool super, linearizable, recursive, long_listing, with_data;
         bool ephemeral, sequential, container, parents, null_value, no_reload, discard, yes, shared, try_only, ordered;
         uint64_t ttl_msec, session_timeout_msec, lifetime_msec;         /* 0: not given */
-        uint64_t depth, count, slots, tries;                   /* 0: not given */
+        bool quorum, gone;
+        uint64_t depth, count, slots, tries, children;         /* 0: not given */
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */
-        char *unit, *path, *data, *root, *listen, *advertise, *holder, *expect, *as;
+        char *unit, *path, *data, *root, *listen, *advertise, *holder, *expect, *as, *value;
 
         uint64_t given;                                 /* OPTION_BIT()s */
         char **arguments;                               /* the command first; NULL-terminated */

@@ -159,9 +159,16 @@ def test_quorum_lost():
     waiter.has_not_begun()
     bad(UNREACHABLE, "", *m.words("lock", "list", "--linearizable", "--timeout=1s"))
     equal(ctl(*m.words("lock", "--timeout=500ms", "promise", "--", "true")).status, lock.NOT_GRANTED)
+    bad(lock.NOT_GRANTED, "TimedOut", *m.words("wait", "--quorum", "-q", "--timeout=300ms"))
+    gates = [Running(command(*m.words("wait", what)), env=here.environment) for what in ("--quorum", "/")]
+    for gate in gates:
+        assert "does not serve yet" in gate.line("stderr")
     leader.start()
     other.start()
     ensemble.whole(3)
+    for gate in gates:
+        equal((gate.end(), gate.complaint()), (0, b""))
+        gate.close()
     waiter.begun()
     waiter.release()
     wait_queue(m, "promise", 0)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Units that wait for a quorum, a znode or other hosts hold nothing up, and start when it is time."""
+
+from labtest import case, ctl, exists, lab, main, run, show, state, status_of, wait
+
+GATED = """\
+[Unit]
+After=%(gate)s
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+[Install]
+WantedBy=%(gate)s
+Also=%(waits)s
+"""
+
+
+def put(path, text):
+    run("sh", "-c", 'mkdir -p "${1%/*}" && cat >"$1"', "sh", path, stdin=text)
+
+
+def gated(name, gate, waits):
+    """A unit that the gate starts, enabled as an administrator does it."""
+    # Also= takes a backslash for an escape, After= and WantedBy= do not
+    put("/etc/systemd/system/%s" % name, GATED % {"gate": gate, "waits": waits.replace("\\", "\\\\")})
+    run("systemctl", "enable", name)
+
+
+def boot():
+    """To the end: without a job that waits."""
+    lab("stop", "h1")
+    lab("boot", "h1")
+    wait("the host is up", lambda: run("systemctl", "is-system-running", status=None).strip() == "running", 60)
+    assert run("systemctl", "list-jobs", "--no-legend").strip() in ("", "No jobs running."), run("systemctl", "list-jobs")
+
+
+@case
+def units_are_enabled():
+    gated("on-line.service", "convene-online.target", "convene-wait-online.service")
+    gated("on-znode.service", "convene-gate@gates-some\\x2dznode.target", "convene-wait@gates-some\\x2dznode.service")
+    gated("on-value.service", "convene-gate@gates-value.target", "convene-wait@gates-value.service")
+    put("/etc/systemd/system/convene-wait@gates-value.service.d/50-value.conf",
+        "[Service]\nEnvironment=CONVENE_WAIT_OPTIONS=--value=on\n")
+    gated("on-hosts.service", "convene-barrier@party-of-two.target", "convene-barrier@party-of-two.service")
+    put("/etc/systemd/system/convene-barrier@party-of-two.service.d/50-hosts.conf",
+        "[Service]\nEnvironment=CONVENE_BARRIER_HOSTS=2\n")
+    run("systemctl", "daemon-reload")
+
+
+@case
+def boot_is_not_held_up():
+    boot()
+    for name in ("on-znode", "on-value", "on-hosts"):
+        assert state(name + ".service") == "inactive", name
+    for name in ("convene-wait@gates-some\\x2dznode", "convene-wait@gates-value", "convene-barrier@party-of-two"):
+        assert show(name + ".service", "ActiveState", "SubState") == {"ActiveState": "active", "SubState": "running"}, name
+
+
+@case
+def quorum_opens():
+    wait("started by the quorum", lambda: state("on-line.service") == "active")
+    assert state("convene-online.target") == "active"
+
+
+@case
+def znode_opens():
+    ctl("create", "--parents", "/gates/some-znode")
+    wait("started by the znode", lambda: state("on-znode.service") == "active")
+    assert state("convene-gate@gates-some\\x2dznode.target") == "active"
+    assert state("on-value.service") == "inactive"
+
+
+@case
+def value_opens():
+    ctl("create", "/gates/value", "off")
+    ctl("set", "/gates/value", "on")
+    wait("started by the value", lambda: state("on-value.service") == "active")
+
+
+@case
+def stop_of_the_waiter_opens_nothing():
+    run("systemctl", "stop", "convene-gate@never.target")
+    run("systemctl", "start", "convene-wait@never.service")
+    run("systemctl", "stop", "convene-wait@never.service")
+    assert show("convene-wait@never.service", "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+    assert state("convene-gate@never.target") == "inactive"
+
+
+@case
+def waiting_survives_the_agent():
+    run("systemctl", "start", "convene-wait@later.service")
+    run("systemctl", "kill", "--signal=SIGKILL", "convened.service")
+    wait("the agent is back", lambda: state("convened.service") == "active")
+    run("systemctl", "restart", "convened.service")
+    ctl("create", "/later")
+    wait("the gate is open", lambda: state("convene-gate@later.target") == "active")
+    assert show("convene-wait@later.service", "NRestarts")["NRestarts"] == "0"
+
+
+@case
+def enough_hosts_open():
+    assert state("on-hosts.service") == "inactive"
+    run("systemd-run", "--unit=guest", "convenectl", "barrier", "enter", "party-of-two", "2", "--", "sleep", "infinity")
+    wait("both are there", lambda: state("on-hosts.service") == "active")
+
+
+@case
+def who_comes_back_finds_the_others():
+    boot()                              # the guest is gone with it, and comes again
+    assert state("on-hosts.service") == "inactive"
+    run("systemd-run", "--unit=guest", "convenectl", "barrier", "enter", "party-of-two", "2", "--", "sleep", "infinity")
+    wait("both are there", lambda: state("on-hosts.service") == "active")
+    run("systemctl", "stop", "guest.service", "on-hosts.service", "convene-barrier@party-of-two.target")
+    run("systemd-run", "--unit=guest-again", "convenectl", "barrier", "enter", "party-of-two", "2", "--", "touch", "/run/in")
+    wait("the host is still inside", lambda: status_of("test", "-e", "/run/in") == 0)
+
+
+@case
+def stop_leaves_the_barrier():
+    run("systemctl", "stop", "convene-barrier@party-of-two.service")
+    assert show("convene-barrier@party-of-two.service", "ActiveState", "Result") == {"ActiveState": "inactive", "Result": "success"}
+    wait("nobody is inside", lambda: not exists("/convene/barriers/party-of-two") or
+         not [one for one in ctl("ls", "/convene/barriers/party-of-two").split() if one != "ready"])
+
+
+@case
+def open_gates_open_at_once_at_the_next_boot():
+    boot()
+    for name in ("on-line", "on-znode", "on-value"):
+        wait(name, lambda: state(name + ".service") == "active")
+
+
+if __name__ == "__main__":
+    main("gates")
