@@ -90,7 +90,7 @@ ExitStatus cmd_ls(Ctl *c, char **arguments, unsigned count) {
                 .array = array,
         };
 
-        ExitStatus e = o->recursive ? list_znodes(c, ls.path, false, ls_on_znode, &ls)
+        ExitStatus e = o->recursive ? list_znodes(c, ls.path, false, ls_on_znode, &ls, NULL)
                                     : list_children(c, ls.path, ls_on_name, &ls);
         if (e != EXIT_STATUS_OK)
                 return e;
@@ -225,7 +225,7 @@ ExitStatus cmd_tree(Ctl *c, char **arguments, unsigned count) {
         };
 
         g_array_set_clear_func(lines, tree_line_clear);
-        ExitStatus e = list_znodes(c, path, o->with_data, tree_on_znode, &drawing);
+        ExitStatus e = list_znodes(c, path, o->with_data, tree_on_znode, &drawing, NULL);
         if (e != EXIT_STATUS_OK)
                 return e;
 

@@ -2,9 +2,6 @@
 
 /*
  * wait
- *
- * One watch that lasts, and a look whenever it or the agent tells of a change: what was missed while the agent was away, or
- * did not serve, the next look shows.  So nothing has to be remembered, and nothing is asked for again and again.
  */
 
 #include <errno.h>
@@ -12,23 +9,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dbus/ctl/agent-status.h"
 #include "dbus/ctl/command.h"
-#include "dbus/ctl/link.h"
+#include "dbus/ctl/lookout.h"
 #include "dbus/ctl/output.h"
 #include "dbus/ctl/recipe.h"
 #include "dbus/ctl/stat.h"
 
-#define WATCH_NUMBER UINT64_C(1)
-
 typedef struct Wait {
         Ctl *ctl;
-        Link *link;
+        Lookout *lookout;
         const char *path;               /* NULL: for the quorum only */
-        sd_event_source *deadline;
-        uint64_t end_usec;              /* CLOCK_MONOTONIC; UINT64_MAX: never */
-        bool watching;                  /* on this connection */
-        bool idle;                      /* the agent does not serve: it will tell when it does */
 } Wait;
 
 /* What a look has found. */
@@ -41,6 +31,8 @@ typedef struct Found {
 static bool is_what_is_waited_for(const Wait *w, const Found *f) {
         const Options *o = w->ctl->options;
 
+        if (!w->path)
+                return true;
         if (o->gone)
                 return !f->exists;
         return f->exists && (!o->value || f->equal) && (o->children == 0 || f->stat.children >= (int64_t) o->children);
@@ -60,7 +52,8 @@ static void print_found(const Wait *w, const Found *f) {
         json_print(o);
 }
 
-static ExitStatus give_up(Wait *w) {
+static ExitStatus give_up(void *userdata) {
+        Wait *w = userdata;
         const Options *o = w->ctl->options;
         g_autofree char *patience = format_timespan_msec(o->timeout_msec);
         const char *what = !w->path ? "the agent did not come to serve" : o->gone ? "was not deleted" :
@@ -70,44 +63,7 @@ static ExitStatus give_up(Wait *w) {
         return EXIT_STATUS_NOT_GRANTED;
 }
 
-static int on_deadline(sd_event_source *s, uint64_t usec, void *userdata) {
-        Wait *w = userdata;
-
-        link_end(w->link, give_up(w));
-        return 0;
-}
-
-/* No call takes longer than is left, and none less than a moment. */
-static void limit_calls(Wait *w) {
-        uint64_t now = (uint64_t) g_get_monotonic_time();
-
-        if (w->ctl->bus && w->end_usec != UINT64_MAX)
-                (void) sd_bus_set_method_call_timeout(w->ctl->bus, w->end_usec > now ? w->end_usec - now : 1);
-}
-
-/* *ret_early: the agent does not serve. */
-static ExitStatus watch(Wait *w, bool *ret_early) {
-        g_auto(Call) call = CALL_INIT(w->ctl);
-        g_autoptr(sd_bus_message) reply = NULL;
-        ConveneStatus status;
-
-        call_begin(&call, "Watches", "Watch");
-        call_append(&call, "tss", WATCH_NUMBER, w->path, "persistent");
-        call_open_options(&call);
-        ExitStatus e = call_try(&call, w->path, &reply, &status);
-        if (e != EXIT_STATUS_OK)
-                return e;
-        *ret_early = status == CONVENE_NOT_READY;
-        if (status == CONVENE_OK)
-                w->watching = true;
-        if (status == CONVENE_OK || *ret_early)
-                return EXIT_STATUS_OK;
-
-        print_error("%s: %s (%s)", w->path, convene_status_describe(status), convene_status_to_string(status));
-        return exit_status_from_status(status);
-}
-
-static ExitStatus read_znode(Wait *w, Found *ret, bool *ret_early) {
+static ExitStatus read_znode(Wait *w, Found *ret) {
         const Options *o = w->ctl->options;
         g_auto(Call) call = CALL_INIT(w->ctl);
         g_autoptr(sd_bus_message) reply = NULL;
@@ -121,11 +77,10 @@ static ExitStatus read_znode(Wait *w, Found *ret, bool *ret_early) {
         if (o->linearizable)
                 call_option(&call, "linearizable", "b", true);
         ExitStatus e = call_try(&call, w->path, &reply, &status);
-        if (e != EXIT_STATUS_OK)
+        if (e != EXIT_STATUS_OK || status == CONVENE_NO_NODE)
                 return e;
-        *ret_early = status == CONVENE_NOT_READY;
-        if (*ret_early || status == CONVENE_NO_NODE)
-                return EXIT_STATUS_OK;
+        if (status == CONVENE_NOT_READY)
+                return EXIT_STATUS_UNREACHABLE;
         if (status != CONVENE_OK) {
                 print_error("%s: %s (%s)", w->path, convene_status_describe(status), convene_status_to_string(status));
                 return exit_status_from_status(status);
@@ -141,82 +96,20 @@ static ExitStatus read_znode(Wait *w, Found *ret, bool *ret_early) {
         return EXIT_STATUS_OK;
 }
 
-static ExitStatus look_at_znode(Wait *w) {
-        bool early = false;
+static ExitStatus look(void *userdata) {
+        Wait *w = userdata;
         Found found = {};
 
-        ExitStatus e = w->watching ? EXIT_STATUS_OK : watch(w, &early);
-        if (e == EXIT_STATUS_OK && !early)
-                e = read_znode(w, &found, &early);
-        if (early)                      /* it has ceased to serve since it said that it does */
-                link_retry(w->link);
-        if (e != EXIT_STATUS_OK || early || !is_what_is_waited_for(w, &found))
+        ExitStatus e = w->path ? read_znode(w, &found) : EXIT_STATUS_OK;
+        if (e != EXIT_STATUS_OK || !is_what_is_waited_for(w, &found))
                 return e;
         print_found(w, &found);
-        link_end(w->link, EXIT_STATUS_OK);
+        lookout_end(w->lookout, EXIT_STATUS_OK);
         return EXIT_STATUS_OK;
 }
 
-static ExitStatus look(Wait *w) {
-        g_auto(AgentStatus) status = {};
-
-        limit_calls(w);
-        ExitStatus e = agent_status_read(w->ctl, &status);
-        if (e != EXIT_STATUS_OK)
-                return e;
-        if (!status.serving) {
-                if (!w->idle && !w->ctl->options->quiet)
-                        print_error("the agent does not serve yet%s%s; waiting for it", *status.trouble ? ": " : "",
-                                    status.trouble);
-                w->idle = true;
-                return EXIT_STATUS_OK;
-        }
-        w->idle = false;
-        if (w->path)
-                return look_at_znode(w);
-
-        print_found(w, NULL);
-        link_end(w->link, EXIT_STATUS_OK);
-        return EXIT_STATUS_OK;
-}
-
-static ExitStatus on_established(void *userdata, bool again) {
-        Wait *w = userdata;
-
-        w->watching = false;
-        return look(w);
-}
-
-static ExitStatus on_signal(void *userdata, const char *interface, sd_bus_message *m) {
-        Wait *w = userdata;
-
-        if (!g_str_equal(interface, "Watches") && !(w->idle && g_str_equal(interface, "Properties")))
-                return EXIT_STATUS_OK;
-        w->ctl->hush = true;
-        ExitStatus e = look(w);
-        w->ctl->hush = false;
-        if (e != EXIT_STATUS_UNREACHABLE)
-                return e;
-        link_retry(w->link);
-        return EXIT_STATUS_OK;
-}
-
-static ExitStatus set_deadline(Wait *w) {
-        const Options *o = w->ctl->options;
-
-        w->end_usec = UINT64_MAX;
-        if (!(o->given & OPTION_BIT(OPTION_TIMEOUT)))
-                return EXIT_STATUS_OK;
-        w->end_usec = (uint64_t) g_get_monotonic_time() + o->timeout_msec * 1000;
-        int r = sd_event_add_time(link_get_event(w->link), &w->deadline, CLOCK_MONOTONIC, w->end_usec, 1, on_deadline, w);
-        if (r < 0) {
-                print_error("cannot set up the event loop: %s", g_strerror(-r));
-                return EXIT_STATUS_FAILURE;
-        }
-        return EXIT_STATUS_OK;
-}
-
-static ExitStatus check_arguments(const Options *o, unsigned count) {
+static ExitStatus check_arguments(const Ctl *c, unsigned count) {
+        const Options *o = c->options;
         bool about_znode = o->gone || o->value || o->children > 0;
 
         if (o->quorum ? count > 0 || about_znode : count == 0) {
@@ -227,7 +120,7 @@ static ExitStatus check_arguments(const Options *o, unsigned count) {
                 print_error("--gone goes with neither --value nor --children");
                 return EXIT_STATUS_USAGE;
         }
-        return EXIT_STATUS_OK;
+        return o->command && !need_command(c) ? EXIT_STATUS_USAGE : EXIT_STATUS_OK;
 }
 
 /* Nothing is held any more, so it takes our place. */
@@ -240,26 +133,15 @@ static int become(char **command) {
 
 ExitStatus cmd_wait(Ctl *c, char **arguments, unsigned count) {
         Wait w = { .ctl = c, .path = count > 0 ? arguments[0] : NULL };
-        LinkHandler handler = {
-                .established = on_established,
-                .signal = on_signal,
-                .userdata = &w,
-                .patient = true,
-        };
+        LookoutHandler handler = { .path = w.path, .look = look, .timed_out = give_up, .userdata = &w };
 
-        ExitStatus e = check_arguments(c->options, count);
-        if (e == EXIT_STATUS_OK && c->options->command && !need_command(c))
-                e = EXIT_STATUS_USAGE;
-        if (e != EXIT_STATUS_OK)
-                return e;
-        e = link_new(c, &handler, LINK_PATIENCE_MAX, &w.link);
-        if (e != EXIT_STATUS_OK)
-                return e;
-        e = set_deadline(&w);
+        ExitStatus e = check_arguments(c, count);
         if (e == EXIT_STATUS_OK)
-                e = link_run(w.link);
-        sd_event_source_disable_unref(w.deadline);
-        link_free(w.link);
+                e = lookout_new(c, &handler, &w.lookout);
+        if (e != EXIT_STATUS_OK)
+                return e;
+        e = lookout_run(w.lookout);
+        lookout_free(w.lookout);
         if (e != EXIT_STATUS_OK || !c->options->command)
                 return e;
         ctl_disconnect(c);

@@ -40,6 +40,11 @@ static const Command table[] = {
         { "wait", NULL, "PATH|--quorum [-- COMMAND...]", "Wait until a znode, or the agent, is as it should be", NULL,
           READ | O(QUORUM) | O(VALUE) | O(GONE) | O(CHILDREN), 0, 1, { ARGUMENT_PATH }, .runs_command = true,
           .run = cmd_wait },
+        { "on-change", NULL, "PATH [-- COMMAND...]", "Reload or restart a unit, or run a command, whenever a znode changes", NULL,
+          READ | O(RECURSIVE) | O(RELOAD) | O(RESTART) | O(COUNT), 1, 1, { ARGUMENT_PATH }, .runs_command = true, .run = cmd_on_change },
+        { "project", NULL, "PATH DIRECTORY [-- COMMAND...]", "Keep what is below a znode in files", NULL,
+          READ | O(RELOAD) | O(RESTART) | O(MODE) | O(COUNT), 2, 2, { ARGUMENT_PATH, ARGUMENT_FILE }, .runs_command = true,
+          .run = cmd_project },
 
         { "sessions", "list", "", "List sessions and what they live and die with", "Sessions",
           0, 0, 0, {}, .run = cmd_sessions_list },

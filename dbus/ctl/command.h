@@ -73,6 +73,10 @@ ExitStatus cmd_sessions_show(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_sessions_close(Ctl *c, char **arguments, unsigned count);
 /* cmd-wait.c */
 ExitStatus cmd_wait(Ctl *c, char **arguments, unsigned count);
+/* cmd-on-change.c */
+ExitStatus cmd_on_change(Ctl *c, char **arguments, unsigned count);
+/* cmd-project.c */
+ExitStatus cmd_project(Ctl *c, char **arguments, unsigned count);
 /* cmd-presence.c */
 ExitStatus cmd_presence_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_show(Ctl *c, char **arguments, unsigned count);

@@ -135,15 +135,19 @@ static ExitStatus list_page(Ctl *c, const char *path, bool with_data, OnZnode ea
         return EXIT_STATUS_OK;
 }
 
-ExitStatus list_znodes(Ctl *c, const char *path, bool with_data, OnZnode each, void *userdata) {
+ExitStatus list_znodes(Ctl *c, const char *path, bool with_data, OnZnode each, void *userdata, unsigned *ret_pages) {
         g_autofree char *last = NULL;
+        unsigned pages = 0;
 
         do {
+                pages++;
                 ExitStatus e = list_page(c, path, with_data, each, userdata, &last);
                 if (e != EXIT_STATUS_OK)
                         return e;
         } while (last);
 
+        if (ret_pages)
+                *ret_pages = pages;
         return EXIT_STATUS_OK;
 }
 

@@ -23,8 +23,8 @@ typedef ExitStatus (*OnZnode)(void *userdata, const ListedZnode *z);
 
 /* Children's names in byte order. */
 ExitStatus list_children(Ctl *c, const char *path, OnName each, void *userdata);
-/* The znode and everything below it, parents first. */
-ExitStatus list_znodes(Ctl *c, const char *path, bool with_data, OnZnode each, void *userdata);
+/* The znode and everything below it, parents first.  Each page is of one instant; *ret_pages (may be NULL): how many it took. */
+ExitStatus list_znodes(Ctl *c, const char *path, bool with_data, OnZnode each, void *userdata, unsigned *ret_pages);
 
 /* One page: at most `limit` names after `start_after` (NULL: from the first); *ret_more may be NULL. */
 ExitStatus list_children_page(Ctl *c, const char *path, const char *start_after, uint32_t limit, GPtrArray *names,

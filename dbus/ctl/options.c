@@ -79,6 +79,9 @@ static const struct {
         ROW(VALUE, STRING, value, "value", 0, "DATA", "Wait until this is the znode's data"),
         ROW(GONE, FLAG, gone, "gone", 0, NULL, "Wait until there is no such znode"),
         ROW(CHILDREN, NUMBER, children, "children", 0, "N", "Wait until the znode has so many children, or more"),
+        ROW(RELOAD, STRING, reload, "reload", 0, "UNIT", "Have this unit, if it runs, read its configuration again"),
+        ROW(RESTART, STRING, restart, "restart", 0, "UNIT", "Restart this unit, if it runs"),
+        ROW(MODE, STRING, mode, "mode", 'm', "MODE", "Permissions of the files (default 0600)"),
 #undef ROW
 };
 
@@ -109,6 +112,9 @@ void options_done(Options *o) {
         g_free(o->expect);
         g_free(o->as);
         g_free(o->value);
+        g_free(o->reload);
+        g_free(o->restart);
+        g_free(o->mode);
         g_strfreev(o->arguments);
         g_strfreev(o->command);
 }

@@ -66,6 +66,9 @@ typedef enum OptionId {
         OPTION_VALUE,
         OPTION_GONE,
         OPTION_CHILDREN,
+        OPTION_RELOAD,
+        OPTION_RESTART,
+        OPTION_MODE,
         _OPTION_MAX,
 } OptionId;
 
@@ -84,7 +87,7 @@ typedef struct Options {
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */
-        char *unit, *path, *data, *root, *listen, *advertise, *holder, *expect, *as, *value;
+        char *unit, *path, *data, *root, *listen, *advertise, *holder, *expect, *as, *value, *reload, *restart, *mode;
 
         uint64_t given;                                 /* OPTION_BIT()s */
         char **arguments;                               /* the command first; NULL-terminated */

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Units that wait for a quorum, a znode or other hosts hold nothing up, and start when it is time."""
+"""Units that wait for a quorum, a znode or other hosts hold nothing up, and start when it is time; others follow the tree."""
 
-from labtest import case, ctl, exists, lab, main, run, show, state, status_of, wait
+from labtest import case, ctl, ctl_json, exists, lab, main, run, show, state, status_of, wait
 
 GATED = """\
 [Unit]
@@ -129,6 +129,50 @@ def open_gates_open_at_once_at_the_next_boot():
     boot()
     for name in ("on-line", "on-znode", "on-value"):
         wait(name, lambda: state(name + ".service") == "active")
+
+
+def reloads():
+    return run("cat", "/run/reloads").split() if status_of("test", "-e", "/run/reloads") == 0 else []
+
+
+@case
+def unit_is_reloaded_when_a_znode_changes():
+    put("/etc/systemd/system/reader.service", "[Service]\nType=exec\nExecStart=sleep infinity\n"
+        "ExecReload=sh -c 'echo reload >>/run/reloads'\n")
+    put("/etc/systemd/system/convene-watch@watched.service.d/50-reader.conf", "[Service]\nEnvironment=CONVENE_WATCH_UNITS=reader.service\n")
+    run("systemctl", "daemon-reload")
+    before = ctl_json("statistics", "watchers_now")["watchers_now"]
+    run("systemctl", "start", "convene-watch@watched.service")
+    wait("it watches", lambda: ctl_json("statistics", "watchers_now")["watchers_now"] > before)
+    ctl("create", "/watched", "1")
+    ctl("create", "/watched/child")
+    run("systemctl", "start", "reader.service")
+    wait("the first jobs are done", lambda: not run("systemctl", "list-jobs", "--no-legend", "reader.service").strip())
+    seen = len(reloads())
+    ctl("set", "/watched", "2")
+    wait("reloaded", lambda: len(reloads()) > seen)
+    assert state("reader.service") == "active"
+
+
+@case
+def subtree_is_kept_in_files():
+    put("/etc/systemd/system/convene-project@conf-app.service.d/50-reader.conf",
+        "[Service]\nEnvironment=CONVENE_PROJECT_UNITS=reader.service CONVENE_PROJECT_OPTIONS=--mode=0640\nGroup=daemon\n")
+    run("systemctl", "daemon-reload")
+    run("systemctl", "start", "convene-project@conf-app.service")
+    ctl("create", "--parents", "/conf/app/a", "1")
+    ctl("create", "--parents", "/conf/app/sub/b", "2")
+    place = "/run/convene-project/conf-app"
+    wait("the files are there", lambda: status_of("test", "-e", place + "/sub/b") == 0)
+    assert run("stat", "--format=%U %G %a", place + "/a").split() == ["root", "daemon", "640"]
+    assert run("cat", place + "/a", place + "/sub/b", user="daemon") == "12"
+    assert status_of("cat", place + "/a", user="alice") != 0
+    seen = len(reloads())
+    ctl("set", "/conf/app/a", "3")
+    wait("the file changes", lambda: run("cat", place + "/a") == "3")
+    wait("reloaded", lambda: len(reloads()) > seen)
+    run("systemctl", "stop", "convene-project@conf-app.service")
+    assert run("cat", place + "/a") == "3"
 
 
 if __name__ == "__main__":

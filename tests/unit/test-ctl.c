@@ -14,6 +14,7 @@
 #include "dbus/ctl/multi.h"
 #include "dbus/ctl/options.h"
 #include "dbus/ctl/presence-file.h"
+#include "dbus/ctl/projection.h"
 #include "dbus/ctl/quota-text.h"
 #include "dbus/ctl/text.h"
 
@@ -452,6 +453,20 @@ static void test_presence_file(void) {
         g_assert_null(presence_file_path(NULL, "a b.service"));
 }
 
+/* The agent has no such names; were there one, it would not get out of the directory. */
+static void test_projection_names(void) {
+        g_autoptr(Projection) p = projection_new(0600);
+        g_autofree char *long_name = g_strnfill(256, 'x');
+        const char *const bad[] = { "", ".", "..", "/etc", "../x", "a/../b", "a//b", "a/", "a/.", long_name };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+                g_assert_cmpint(projection_add_file(p, bad[i], "x", 1), ==, EXIT_STATUS_CONFLICT);
+                g_assert_cmpint(projection_add_directory(p, bad[i]), ==, EXIT_STATUS_CONFLICT);
+        }
+        g_assert_cmpint(projection_add_file(p, "...", "x", 1), ==, EXIT_STATUS_OK);
+        g_assert_cmpint(projection_add_file(p, long_name + 1, "x", 1), ==, EXIT_STATUS_OK);
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
         g_test_add_func("/ctl/text/numbers", test_numbers);
@@ -468,5 +483,6 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/ctl/command", test_commands);
         g_test_add_func("/ctl/exit-status", test_exit_status);
         g_test_add_func("/ctl/presence-file", test_presence_file);
+        g_test_add_func("/ctl/projection/names", test_projection_names);
         return g_test_run();
 }
