@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * lock, elect, leader
+ * lock, semaphore, elect
  */
 
 #include <errno.h>
@@ -14,12 +14,11 @@
 #include "dbus/ctl/clock.h"
 #include "dbus/ctl/command.h"
 #include "dbus/ctl/guard.h"
+#include "dbus/ctl/holder.h"
 #include "dbus/ctl/json.h"
 #include "dbus/ctl/output.h"
 #include "dbus/ctl/recipe.h"
 #include "dbus/ctl/text.h"
-
-#define ROW_SIGNATURE "(ssssuutxtus)"
 
 static void append_options(Call *call, const Options *o) {
         call_open_options(call);
@@ -88,38 +87,16 @@ ExitStatus cmd_lock(Ctl *c, char **arguments, unsigned count) {
         return obtain_and_run(c, "Lock", arguments[0]);
 }
 
+ExitStatus cmd_semaphore(Ctl *c, char **arguments, unsigned count) {
+        if (c->options->slots == 0) {
+                print_error("how many may have it at a time?  --slots=N, the same for everybody");
+                return EXIT_STATUS_USAGE;
+        }
+        return obtain_and_run(c, "Lock", arguments[0]);
+}
+
 ExitStatus cmd_elect(Ctl *c, char **arguments, unsigned count) {
         return obtain_and_run(c, "Campaign", arguments[0]);
-}
-
-/* Who holds; strings belong to the message. */
-typedef struct Holder {
-        const char *name, *kind, *host, *unit, *path;
-        uint32_t uid, pid, waiters;
-        uint64_t session, token;
-        int64_t since_msec;
-} Holder;
-
-static int holder_read(sd_bus_message *m, Holder *ret) {
-        return sd_bus_message_read(m, ROW_SIGNATURE, &ret->name, &ret->kind, &ret->host, &ret->unit, &ret->uid, &ret->pid,
-                                   &ret->session, &ret->since_msec, &ret->token, &ret->waiters, &ret->path);
-}
-
-static JsonObject *holder_to_json(const Holder *h) {
-        JsonObject *o = json_object_new_object();
-
-        json_add_string(o, "name", h->name);
-        json_add_string(o, "kind", h->kind);
-        json_add_string(o, "host", h->host);
-        json_add(o, "unit", *h->unit ? json_object_new_string(h->unit) : NULL);
-        json_add(o, "uid", h->uid != UINT32_MAX ? json_object_new_int64(h->uid) : NULL);
-        json_add(o, "pid", h->pid > 0 ? json_object_new_int64(h->pid) : NULL);
-        json_add_session(o, "session", h->session);
-        json_add_i64(o, "since_ms", h->since_msec);
-        json_add_u64(o, "token", h->token);
-        json_add_u64(o, "waiters", h->waiters);
-        json_add_string(o, "path", h->path);
-        return o;
 }
 
 static char *holder_describe(const Holder *h) {
@@ -140,13 +117,6 @@ static void add_holder(Table *t, const Holder *h) {
         table_add_format(t, "%" PRIu32, h->waiters);
 }
 
-static void append_read_options(Call *call) {
-        call_open(call, 'a', "{sv}");
-        if (call->ctl->options->linearizable)
-                call_option(call, "linearizable", "b", true);
-        call_close(call);
-}
-
 static int read_holder(sd_bus_message *reply, JsonObject *array, Table *table) {
         Holder h;
         int r = holder_read(reply, &h);
@@ -164,54 +134,5 @@ ExitStatus cmd_lock_list(Ctl *c, char **arguments, unsigned count) {
 
         call_begin(&call, "Locks", "ListLocks");
         append_read_options(&call);
-        return print_rows(&call, NULL, ROW_SIGNATURE, read_holder, table);
-}
-
-#define WIDTH 8
-#define DATA_SHOWN_MAX 1000
-
-static void print_leader(const Holder *h, const uint8_t *data, size_t size) {
-        g_autofree char *since = format_time_msec(h->since_msec);
-
-        print_field(WIDTH, "Leader", "%s", *h->host ? h->host : "(unknown host)");
-        if (*h->unit)
-                print_field(WIDTH, "Unit", "%s", h->unit);
-        if (h->pid > 0)
-                print_field(WIDTH, "Process", "%" PRIu32 " of uid %" PRIu32, h->pid, h->uid);
-        print_field(WIDTH, "Since", "%s", since);
-        print_field(WIDTH, "Token", "%" PRIu64, h->token);
-        print_field(WIDTH, "Waiting", "%" PRIu32, h->waiters);
-        if (size > 0) {
-                g_autofree char *shown = format_data(data, size, DATA_SHOWN_MAX);
-                print_field(WIDTH, "Data", "%s", shown);
-        }
-}
-
-ExitStatus cmd_leader(Ctl *c, char **arguments, unsigned count) {
-        g_auto(Call) call = CALL_INIT(c);
-        g_autoptr(sd_bus_message) reply = NULL;
-        const void *data;
-        size_t size;
-        Holder h;
-
-        call_begin(&call, "Locks", "Leader");
-        call_append(&call, "s", arguments[0]);
-        append_read_options(&call);
-        ExitStatus e = call_send(&call, arguments[0], &reply);
-        if (e != EXIT_STATUS_OK)
-                return e;
-
-        int r = holder_read(reply, &h);
-        if (r >= 0)
-                r = sd_bus_message_read_array(reply, 'y', &data, &size);
-        if (r < 0)
-                return bad_reply(r);
-
-        if (c->options->json) {
-                g_autoptr(JsonObject) o = holder_to_json(&h);
-                json_add_data(o, "data", data, size);
-                json_print(o);
-        } else if (!c->options->quiet)
-                print_leader(&h, data, size);
-        return EXIT_STATUS_OK;
+        return print_rows(&call, NULL, HOLDER_SIGNATURE, read_holder, table);
 }

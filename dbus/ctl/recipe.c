@@ -24,6 +24,13 @@ void append_patience(Call *call) {
                 (void) sd_bus_set_method_call_timeout(call->ctl->bus, most);
 }
 
+void append_read_options(Call *call) {
+        call_open(call, 'a', "{sv}");
+        if (call->ctl->options->linearizable)
+                call_option(call, "linearizable", "b", true);
+        call_close(call);
+}
+
 void append_grant_options(Call *call) {
         const Options *o = call->ctl->options;
 

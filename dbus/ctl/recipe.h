@@ -13,6 +13,8 @@
 /* Into open options: how long the agent waits, by --timeout and --try; the answer may take a little longer. */
 void append_patience(Call *call);
 
+/* The options of a read. */
+void append_read_options(Call *call);
 /* Into open options: all that every grant knows. */
 void append_grant_options(Call *call);
 /* Sends the call that asks for one.  *ret_reply (may be NULL): where the answer goes on. */

@@ -303,6 +303,8 @@ def test_semaphore():
     wait_queue("slots/leases", 4)
     equal([(one["kind"], one["waiters"]) for one in holders("slots")], [("semaphore", 1)] * 3)
     bad(NOT_GRANTED, "TimedOut", "lock", "--try", "--slots=3", "slots", "--", "true")
+    bad(NOT_GRANTED, "TimedOut", "semaphore", "--try", "--slots=3", "slots", "--", "true")
+    bad(USAGE, "--slots", "semaphore", "slots", "--", "true")
     three[1].release()
     fourth.begun()
     for one in (three[0], three[2], fourth):
@@ -324,6 +326,30 @@ def test_election():
     equal([(one["kind"], one["name"]) for one in holders("chief")], [("election", "chief")])
     second.release()
     bad(NO_NODE, "NotHeld", "leader", "chief")
+
+
+def test_leader_watched():
+    """Changes of the leader and of its data; not that somebody waits."""
+    seen = running("leader", "watch", "observed")
+    equal(seen.line(), "nobody")
+    first = Holder("observed", "--data=one", verb="elect")
+    token = first.begun()
+    host = good("status", "--json").json["name"]
+    equal(seen.line().split(), [host, str(token), "one"])
+    second = Holder("observed", "--data=two", verb="elect")
+    names = wait_queue("/convene/elections/observed", 2)
+    good("set", f"/convene/elections/observed/{names[0]}", "proclaimed")
+    equal(seen.line().split(), [host, str(token), "proclaimed"])
+    first.release()
+    equal(seen.line().split(), [host, str(second.begun()), "two"])
+    said = good("leader", "watch", "--count=1", "--json", "observed").json
+    equal((said["name"], said["data"]), ("observed", "two"))
+    second.release()
+    equal(seen.line(), "nobody")
+    seen.kill(signal.SIGTERM)
+    seen.end()
+    seen.close()
+    equal(ctl("leader", "watch", "--timeout=50ms", "observed").status, NOT_GRANTED)
 
 
 def test_other_clients():
