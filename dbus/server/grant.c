@@ -166,6 +166,7 @@ static int on_promise(sd_event_source *source, uint64_t usec, void *userdata) {
         Grant *g = userdata;
         uint64_t at;
 
+        member_on_tick(g->server->member);      /* an ensemble of one has no heartbeats: its promise grows when it looks at the clock */
         if (!g->owned)
                 return 0;                       /* about to be freed */
         if (g->state == GRANT_WAITING) {

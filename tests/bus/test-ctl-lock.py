@@ -15,8 +15,8 @@ import tempfile
 import threading
 import time
 
-from ctl_harness import (ACCESS, CONVENED, NOBODY, NO_NODE, PATIENCE, SESSION, USAGE, Agent, Running, Skip, bad,
-                         ctl, equal, good, here, main, running, wait_until)
+from ctl_harness import (ACCESS, CONVENED, NOBODY, NO_NODE, PATIENCE, SESSION, USAGE, Agent, Running, Skip, bad, command, ctl, equal,
+                         good, here, main, running, wait_until)
 
 NOT_GRANTED = 11
 WAITERS = 50
@@ -501,6 +501,14 @@ def test_agent_restarted_with_fd_store():
 
 def test_agent_restarted_without_fd_store():
     with_agent(Agent, False)
+
+
+
+def test_nothing_else_happens():
+    """In an ensemble of one, which has no heartbeats."""
+    one = Running(command("lock", "--session-timeout=1s", "quiet", "--", "sleep", "3"), env=here.environment)
+    equal((one.end(), one.complaint()), (0, b""))
+    one.close()
 
 
 if __name__ == "__main__":
