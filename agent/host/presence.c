@@ -14,10 +14,11 @@
 #include <string.h>
 
 #include "agent/base/limits.h"
+#include "agent/host/conf-files.h"
 #include "agent/host/presence-specifier.h"
+#include "agent/host/timespan.h"
 
 #define GROUP "Presence"
-#define SPACE " \t"
 
 typedef struct Setting {
         const char *key;
@@ -45,20 +46,8 @@ static const char *unit_pattern_check(const char *pattern) {
         return NULL;
 }
 
-/* Splits at white space, without empty words. */
-static char **split_words(const char *value) {
-        g_autoptr(GPtrArray) words = g_ptr_array_new();
-        g_auto(GStrv) raw = g_strsplit_set(value, SPACE, -1);
-
-        for (char **w = raw; *w; w++)
-                if (**w != '\0')
-                        g_ptr_array_add(words, g_strdup(*w));
-        g_ptr_array_add(words, NULL);
-        return (char **) g_ptr_array_steal(words, NULL);
-}
-
 static const char *take_unit(Presence *p, const char *value, char **keep) {
-        p->units = split_words(value);
+        p->units = conf_split_words(value);
         if (!p->units[0])
                 return "names no unit";
         for (char **u = p->units; *u; u++) {
@@ -83,34 +72,11 @@ static const char *take_data(Presence *p, const char *value, char **keep) {
 }
 
 static const char *take_timeout(Presence *p, const char *value, char **keep) {
-        static const struct {
-                const char *name;
-                uint64_t msec;
-        } units[] = { { "ms", 1 }, { "s", 1000 }, { "sec", 1000 }, { "", 1000 }, { "min", 60000 }, { "m", 60000 },
-                      { "h", 3600000 }, { "d", 86400000 } };
         uint64_t msec = 0;
+        const char *why = *value != '\0' ? timespan_parse(value, &msec) : NULL;
 
-        while (*value != '\0') {
-                size_t digits = strspn(value, "0123456789"), letters, gap, i;
-                uint64_t n = g_ascii_strtoull(value, NULL, 10);
-
-                if (digits == 0 || digits > 9)
-                        return "is no time span such as \"10s\" or \"1min 30s\"";
-                value += digits;
-                value += strspn(value, SPACE);
-                letters = strspn(value, "abcdefghijklmnopqrstuvwxyz");
-                for (i = 0; i < G_N_ELEMENTS(units); i++)
-                        if (strlen(units[i].name) == letters && strncmp(units[i].name, value, letters) == 0)
-                                break;
-                value += letters;
-                gap = strspn(value, SPACE);
-                if (i == G_N_ELEMENTS(units) || (letters == 0 && *value != '\0'))
-                        return "is no time span such as \"10s\" or \"1min 30s\"";
-                value += gap;
-                msec += n * units[i].msec;      /* below 10^9 * 86400000: a few terms cannot wrap */
-                if (msec > LIMIT_SESSION_TIMEOUT_MAX_MSEC)
-                        return "is more than a day";
-        }
+        if (why)
+                return why;
         if (msec < LIMIT_SESSION_TIMEOUT_MIN_MSEC)
                 return "is less than a second";
         p->timeout_msec = (uint32_t) msec;
@@ -146,7 +112,7 @@ static bool acl_entry_parse(const char *word, PresenceAcl *ret) {
 }
 
 static const char *take_acl(Presence *p, const char *value, char **keep) {
-        g_auto(GStrv) words = split_words(value);
+        g_auto(GStrv) words = conf_split_words(value);
         unsigned count = g_strv_length(words);
 
         if (count > LIMIT_ACL_ENTRIES)
@@ -186,75 +152,30 @@ static const char *setting_take(const Setting *setting, Presence *p, GKeyFile *k
         return e ? "has an unknown escape sequence after \"\\\"" : setting->take(p, plain, keep);
 }
 
-/* Returns a sentence that names file, key and value, or NULL. */
-static char *presence_take(Presence *p, GKeyFile *k, const char *key) {
-        g_autofree char *value = g_key_file_get_value(k, GROUP, key, NULL), *keep = NULL;
-        const char *why = "is not a key of [" GROUP "]";
-
-        g_strstrip(value);
+static const char *presence_take(void *userdata, GKeyFile *k, const char *key, const char *value, char **keep) {
         for (size_t i = 0; i < G_N_ELEMENTS(settings); i++)
                 if (g_str_equal(settings[i].key, key))
-                        why = setting_take(&settings[i], p, k, value, &keep);
-        return why ? g_strdup_printf("%s: %s=%s: %s", p->file, key, value, why) : NULL;
-}
-
-static char *presence_take_all(Presence *p, GKeyFile *k) {
-        g_auto(GStrv) groups = g_key_file_get_groups(k, NULL), keys = g_key_file_get_keys(k, GROUP, NULL, NULL);
-
-        for (char **g = groups; *g; g++)
-                if (!g_str_equal(*g, GROUP) && !g_str_has_prefix(*g, "X-"))
-                        return g_strdup_printf("%s: [%s]: is not a section of such a file", p->file, *g);
-        for (char **key = keys; key && *key; key++) {
-                char *error = NULL;
-
-                /* GKeyFile lists a key as often as it stands there, and has only its last value. */
-                if (!g_str_has_prefix(*key, "X-") && !g_strv_contains((const char *const *) key + 1, *key))
-                        error = presence_take(p, k, *key);
-                if (error)
-                        return error;
-        }
-        if (!p->units || !p->path)
-                return g_strdup_printf("%s: [" GROUP "] lacks %s=", p->file, p->units ? "Path" : "Unit");
-        return NULL;
-}
-
-/* Only blank lines and comments, if anything. */
-static bool text_is_mask(const char *text, size_t size) {
-        g_autofree char *copy = g_strndup(text, size);
-        g_auto(GStrv) lines = g_strsplit(copy, "\n", -1);
-
-        for (char **line = lines; *line; line++) {
-                g_strstrip(*line);
-                if (**line != '\0' && **line != '#')
-                        return false;
-        }
-        return true;
+                        return setting_take(&settings[i], userdata, k, value, keep);
+        return "is not a key of [" GROUP "]";
 }
 
 Presence *presence_parse(const char *file, const char *text, size_t size, char **ret_error) {
-        g_autoptr(Presence) p = g_new0(Presence, 1);
-        g_autoptr(GKeyFile) k = g_key_file_new();
-        g_autoptr(GError) e = NULL;
+        g_autoptr(Presence) p = NULL;
+        g_autoptr(GKeyFile) k = NULL;
 
         assert(file);
         assert(ret_error);
 
-        *ret_error = NULL;
-        if (!g_utf8_validate_len(text, size, NULL)) {           /* a NUL fails as well */
-                *ret_error = g_strdup_printf("%s: is not UTF-8 text", file);
+        k = conf_text_parse(file, text, size, ret_error);
+        if (!k)
                 return NULL;
-        }
-        if (text_is_mask(text, size))
-                return NULL;
-        if (!g_key_file_load_from_data(k, text, size, G_KEY_FILE_KEEP_TRANSLATIONS, &e)) {
-                *ret_error = g_strdup_printf("%s: %s", file, e->message);
-                return NULL;
-        }
-
+        p = g_new0(Presence, 1);
         p->file = g_strdup(file);
         p->timeout_msec = PRESENCE_TIMEOUT_DEFAULT_MSEC;
         p->create_parents = true;
-        *ret_error = presence_take_all(p, k);
+        *ret_error = conf_take_all(file, k, GROUP, presence_take, p);
+        if (!*ret_error && (!p->units || !p->path))
+                *ret_error = g_strdup_printf("%s: [" GROUP "] lacks %s=", file, p->units ? "Path" : "Unit");
         if (*ret_error)
                 return NULL;
         if (!p->data)

@@ -36,12 +36,18 @@ struct Units {
 
         GHashTable *runs;               /* unit name -> UnitRun, the first of its list */
         UnitLookup *lookups;
+        UnitJob *jobs;
 
+        GPtrArray *listeners;           /* UnitListener */
+};
+
+/* Who wants to know of runs that begin. */
+typedef struct UnitListener {
         bool (*wanted)(void *userdata, const char *unit);
         void (*started)(void *userdata, const UnitFacts *facts);
-        void *started_userdata;
-        GHashTable *announced;          /* unit name -> sd_id128_t: the run last told to the listener */
-};
+        void *userdata;
+        GHashTable *announced;          /* unit name -> sd_id128_t: the run last told to it */
+} UnitListener;
 
 /* Reads a{sv} of org.freedesktop.systemd1.Unit at the message's position. */
 int unit_state_read(sd_bus_message *m, UnitState *ret);
@@ -54,6 +60,12 @@ UnitLookup *units_lookup_path(Units *u, const char *path, UnitLookupDone done, v
 
 /* Ends every question under way with `error`, later. */
 void units_fail_lookups(Units *u, int error);
+
+/* Told by systemd, and not by somebody who would like to be taken for it. */
+bool units_believes(const Units *u, sd_bus_message *m);
+
+/* Ends every job under way with -ENOTCONN, later. */
+void units_fail_jobs(Units *u);
 
 /* A call to systemd that activates nothing; -ENOENT without a bus. */
 int units_message_new(Units *u, const char *path, const char *interface, const char *member, sd_bus_message **ret);

@@ -169,30 +169,40 @@ static bool state_is_up(const char *active) {
 }
 
 static bool units_wants(const Units *u, const char *unit) {
-        return u->started && u->wanted(u->started_userdata, unit);
+        for (guint i = 0; i < u->listeners->len; i++) {
+                const UnitListener *l = u->listeners->pdata[i];
+
+                if (l->wanted(l->userdata, unit))
+                        return true;
+        }
+        return false;
+}
+
+static void listener_tell(UnitListener *l, const UnitFacts *facts) {
+        sd_id128_t *last = g_hash_table_lookup(l->announced, facts->unit);
+
+        if ((last && sd_id128_equal(*last, facts->invocation)) || !l->wanted(l->userdata, facts->unit))
+                return;
+        g_hash_table_replace(l->announced, g_strdup(facts->unit), g_memdup2(&facts->invocation, sizeof(sd_id128_t)));
+        l->started(l->userdata, facts);
 }
 
 static void units_tell_started(Units *u, const UnitFacts *facts) {
-        sd_id128_t *last;
-
-        if (sd_id128_is_null(facts->invocation) || !state_is_up(facts->active_state) || !units_wants(u, facts->unit))
+        if (sd_id128_is_null(facts->invocation) || !state_is_up(facts->active_state))
                 return;
-        last = g_hash_table_lookup(u->announced, facts->unit);
-        if (last && sd_id128_equal(*last, facts->invocation))
-                return;
-        g_hash_table_replace(u->announced, g_strdup(facts->unit), g_memdup2(&facts->invocation, sizeof(sd_id128_t)));
-        u->started(u->started_userdata, facts);
+        for (guint i = 0; i < u->listeners->len; i++)
+                listener_tell(u->listeners->pdata[i], facts);
 }
 
-static void units_tell_listener(Units *u, const char *unit, const UnitState *s) {
+static void units_tell_listeners(Units *u, const char *unit, const UnitState *s) {
         if (unit_state_is_over(s))
-                g_hash_table_remove(u->announced, unit);
+                for (guint i = 0; i < u->listeners->len; i++)
+                        g_hash_table_remove(((UnitListener *) u->listeners->pdata[i])->announced, unit);
         else if (s->active && s->has_invocation)
                 units_tell_started(u, &(UnitFacts) { unit, s->invocation, s->active });
 }
 
-/* Told by systemd, and not by somebody who would like to be taken for it. */
-static bool units_believes(const Units *u, sd_bus_message *m) {
+bool units_believes(const Units *u, sd_bus_message *m) {
         return u->owner && g_strcmp0(sd_bus_message_get_sender(m), u->owner) == 0;
 }
 
@@ -212,7 +222,7 @@ static int units_on_changed(sd_bus_message *m, void *userdata, sd_bus_error *err
         if (units_cares(u, unit) && sd_bus_message_skip(m, "s") >= 0 && unit_state_read(m, &s) >= 0) {
                 /* The old run first, so that a listener finds its place free. */
                 units_tell_runs(u, unit, &s);
-                units_tell_listener(u, unit, &s);
+                units_tell_listeners(u, unit, &s);
         }
         free(unit);
         return 0;
@@ -247,7 +257,7 @@ static int units_on_scanned(sd_bus_message *m, void *userdata, sd_bus_error *err
 
         u->scan_slot = sd_bus_slot_unref(u->scan_slot);
         r = sd_bus_message_is_method_error(m, NULL) ? -EIO : sd_bus_message_enter_container(m, 'a', "(ssssssouso)");
-        while (r > 0 && u->started) {
+        while (r > 0) {
                 r = units_read_row(u, m);
                 if (r == 0)
                         break;
@@ -265,7 +275,7 @@ static void units_scan(Units *u) {
         sd_bus_message *m;
         int r;
 
-        if (!u->bus || !u->started)
+        if (!u->bus || u->listeners->len == 0)
                 return;
         u->scan_again = u->scan_slot;
         if (u->scan_slot)
@@ -409,6 +419,14 @@ static void units_disconnect(Units *u) {
         g_clear_pointer(&u->owner, g_free);
         u->bus = sd_bus_unref(u->bus);
         units_fail_lookups(u, -ENOTCONN);
+        units_fail_jobs(u);
+}
+
+static void listener_free(void *data) {
+        UnitListener *l = data;
+
+        g_hash_table_unref(l->announced);
+        g_free(l);
 }
 
 Units *units_new(sd_event *event) {
@@ -418,7 +436,7 @@ Units *units_new(sd_event *event) {
 
         u->event = sd_event_ref(event);
         u->runs = g_hash_table_new(g_str_hash, g_str_equal);
-        u->announced = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        u->listeners = g_ptr_array_new_with_free_func(listener_free);
         return u;
 }
 
@@ -430,8 +448,10 @@ Units *units_free(Units *u) {
         units_disconnect(u);
         while (u->lookups)
                 unit_lookup_cancel(u->lookups);
+        while (u->jobs)
+                unit_job_cancel(u->jobs);
         g_hash_table_unref(u->runs);
-        g_hash_table_unref(u->announced);
+        g_ptr_array_unref(u->listeners);
         sd_event_unref(u->event);
         g_free(u);
         return NULL;
@@ -460,9 +480,15 @@ void units_set_started(Units *u, bool (*wanted)(void *userdata, const char *unit
         assert(u);
         assert(!started == !wanted);
 
-        u->wanted = wanted;
-        u->started = started;
-        u->started_userdata = userdata;
-        g_hash_table_remove_all(u->announced);
+        for (guint i = 0; i < u->listeners->len; i++)
+                if (((UnitListener *) u->listeners->pdata[i])->userdata == userdata)
+                        g_ptr_array_remove_index(u->listeners, i--);
+        if (wanted) {
+                UnitListener *l = g_new0(UnitListener, 1);
+
+                *l = (UnitListener) { wanted, started, userdata,
+                                      g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free) };
+                g_ptr_array_add(u->listeners, l);
+        }
         units_scan(u);
 }

@@ -27,6 +27,7 @@
 typedef struct Units Units;
 typedef struct UnitRun UnitRun;         /* one watched run */
 typedef struct UnitLookup UnitLookup;   /* one question under way */
+typedef struct UnitJob UnitJob;         /* one start or stop under way */
 
 typedef struct UnitFacts {
         const char *unit;               /* "nginx.service" */
@@ -59,6 +60,18 @@ UnitRun *units_watch_run(Units *u, const char *unit, sd_id128_t invocation,
 UnitRun *unit_run_free(UnitRun *r);
 
 /* Every run of a unit that becomes active (or is found active on (re)connection) and whose name `wanted` accepts, once.  One
- * listener; setting it, also the same one again, tells what is active now. */
+ * listener for each userdata; setting it, also the same one again, tells what is active now; NULL, NULL: it listens no more. */
 void units_set_started(Units *u, bool (*wanted)(void *userdata, const char *unit),
                        void (*started)(void *userdata, const UnitFacts *facts), void *userdata);
+
+/* Jobs: starts or stops a unit, as `systemctl` does, and waits for the outcome.  `done` is called once, later: error 0 and the job's result
+ * ("done", "failed", "timeout", "canceled", ...), or a negative errno and NULL if systemd could not be asked, refused, or has not answered
+ * for a minute; the job may go on then.  What has become of the unit is for a lookup to say.  Cancelled, it goes on unheard. */
+typedef void (*UnitJobDone)(void *userdata, int error, const char *result);
+UnitJob *units_start(Units *u, const char *unit, UnitJobDone done, void *userdata);
+UnitJob *units_stop(Units *u, const char *unit, UnitJobDone done, void *userdata);
+UnitJob *unit_job_cancel(UnitJob *j);
+
+/* "start", "restart", "stop", ...: the type of the job that is under way for a unit, "" if none is.  `done` is called once, later, as for
+ * a job; unit_job_cancel() before that and it is never called. */
+UnitJob *units_ask_job_type(Units *u, const char *unit, UnitJobDone done, void *userdata);

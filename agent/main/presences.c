@@ -487,7 +487,7 @@ Presences *presences_free(Presences *p) {
         if (!p)
                 return NULL;
 
-        units_set_started(p->units, NULL, NULL, NULL);
+        units_set_started(p->units, NULL, NULL, p);
         member_client_free(p->client);
         sd_event_source_disable_unref(p->work);
         sd_event_source_disable_unref(p->retry);

@@ -423,7 +423,7 @@ static void test_started(Fixture *f, gconstpointer unused) {
         expect_list(f, true);
         expect_properties(f, UNIT, run_3, "active", "exited");
         assert_log(f, "started app.service 33;");
-        units_set_started(f->units, NULL, NULL, NULL);
+        units_set_started(f->units, NULL, NULL, f);
         change(f, run_1, "active", "running");
         assert_log(f, "");
         script_expect_nothing(f->script);
