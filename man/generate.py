@@ -17,7 +17,7 @@ import textwrap
 import xml.dom.minidom
 
 INTERFACES = ["Tree", "Watches", "Sessions", "Session", "Locks", "Lock", "Election", "Leases", "Counters",
-              "Barriers", "Groups", "Group", "Queues", "Ensemble", "Member", "Agent", "Statistics"]
+              "Barriers", "Groups", "Group", "Queues", "Singletons", "Ensemble", "Member", "Agent", "Statistics"]
 
 
 def escape(text):

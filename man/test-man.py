@@ -138,6 +138,16 @@ def check_presence():
     result("every key of presence files has its line", missing)
 
 
+def check_singleton():
+    page = plain("convene.singleton.5")
+    keys = table_strings("agent/host/singleton-file.c", r'\{ "([A-Z]\w+)", take_\w+ \}')
+    missing = [] if len(keys) > 5 else ["the keys of singleton files are not understood"]
+    missing += [f"convene.singleton.5 has no line for {key}=" for key in keys if not re.search(rf"^(\w+=, )?{key}=", page, re.M)]
+    statuses = table_strings("units/guard.c", r"EXIT_(?:LOST|PROBLEM|PASSED|NOT_LEADING) = (\d+),")
+    missing += [f"convene.singleton.5 does not explain status {status}" for status in statuses if not re.search(rf"\b{status}\b", page)]
+    result("every key of singleton files and every exit status of the guard has its line", missing if len(statuses) == 4 else ["no statuses"])
+
+
 def check_errors():
     page = plain("convene-errors.7")
     names = [name for name in table_strings("agent/base/status.c", r'\{ CONVENE_\w+, "(\w+)"') if name != "Ok"]
@@ -198,7 +208,7 @@ def check_warnings():
 
 
 def main():
-    for check in (check_commands, check_letters, check_convened, check_conf, check_presence, check_errors, check_api,
+    for check in (check_commands, check_letters, check_convened, check_conf, check_presence, check_singleton, check_errors, check_api,
                   check_references, check_warnings):
         check()
     print(f"1..{number}")

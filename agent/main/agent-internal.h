@@ -12,6 +12,7 @@
 #include "agent/main/checkpointer.h"
 #include "agent/main/own.h"
 #include "agent/main/presences.h"
+#include "agent/main/singletons.h"
 #include "agent/peer/join.h"
 #include "agent/peer/mesh.h"
 #include "agent/store/store.h"
@@ -42,6 +43,7 @@ typedef struct Agent {
         Polkit *polkit;
         Server *server;
         Presences *presences;
+        Singletons *singletons;
         Broker *broker;
         char *broker_problem, *mesh_problem, *join_problem;
         bool open;                      /* fronts may be called */

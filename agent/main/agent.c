@@ -26,6 +26,7 @@
 #include <systemd/sd-id128.h>
 
 #include "agent/base/messages.h"
+#include "agent/base/stop-margin.h"
 #include "agent/main/journal.h"
 #include "agent/main/recovery.h"
 
@@ -204,11 +205,22 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
 static void begin_serving(Agent *a) {
         server_recover_owners(a->server);
         presences_load(a->presences);
+        singletons_begin(a->singletons);
         if (open_doors(a) != 0)
                 return;
         fd_store_drop_rest(a->fds);
         if (!a->broker || a->broker_problem || a->named)
                 announce(a);            /* else once the name is ours */
+}
+
+/* systemd says where things are that outlive the agent and not the boot. */
+static Singletons *new_singletons(Agent *a) {
+        return singletons_new(a->event, a->member, a->units, a->server, &(SingletonsOptions) {
+                .runtime = getenv("RUNTIME_DIRECTORY") ?: "/run/convene",
+                .data = a->conf.data,
+                .host = a->host,
+                .heartbeat_msec = a->conf.election_timeout_msec / HEARTBEATS_PER_ELECTION,
+        });
 }
 
 void agent_look(Agent *a) {
@@ -219,6 +231,7 @@ void agent_look(Agent *a) {
                 if (s.serving || (s.role == ZAB_ROLE_LEADER && !s.space_available)) {
                         a->begun = true;
                         a->presences = presences_new(a->event, a->member, a->units, a->server, &(PresencesOptions) { 0 });
+                        a->singletons = new_singletons(a);
                         begin_serving(a);
                 }
         }
@@ -294,6 +307,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *si,
         }
         if (a->presences) {
                 presences_load(a->presences);
+                singletons_load(a->singletons);
                 server_on_problems_changed(a->server);
         }
         (void) sd_notify(false, "READY=1");
@@ -601,6 +615,7 @@ int agent_run(const AgentOptions *options) {
         int r;
 
         r = run(&a);
+        singletons_free(a.singletons);
         presences_free(a.presences);
         broker_free(a.broker);
         server_free(a.server);

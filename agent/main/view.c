@@ -67,6 +67,12 @@ static char **get_problems(void *userdata) {
                 for (guint i = 0; i < p->len; i++)
                         g_strv_builder_add(b, p->pdata[i]);
         }
+        if (a->singletons) {
+                const GPtrArray *p = singletons_problems(a->singletons);
+
+                for (guint i = 0; i < p->len; i++)
+                        g_strv_builder_add(b, p->pdata[i]);
+        }
         return g_strv_builder_end(b);
 }
 
@@ -91,6 +97,19 @@ static void get_presences(void *userdata,
 
         if (a->presences)
                 presences_foreach(a->presences, each, sink);
+}
+
+static void get_singletons(void *userdata, void (*each)(void *sink, const ServerSingleton *one), void *sink) {
+        Agent *a = userdata;
+
+        if (a->singletons)
+                singletons_foreach(a->singletons, each, sink);
+}
+
+static ConveneStatus hold_singleton(void *userdata, const char *name, bool hold) {
+        Agent *a = userdata;
+
+        return a->singletons ? singletons_hold(a->singletons, name, hold) : CONVENE_NOT_READY;
 }
 
 static void get_peer(void *userdata, uint32_t sid, ServerPeer *ret) {
@@ -118,6 +137,8 @@ ServerAgent view_for_server(Agent *a) {
                 .problems = get_problems,
                 .checkpoint = request_checkpoint,
                 .presences = get_presences,
+                .singletons = get_singletons,
+                .hold = hold_singleton,
                 .limit_reached = on_limit_reached,
                 .token = tokens_make,
                 .rotate_key = rotation_begin,

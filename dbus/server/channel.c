@@ -34,6 +34,7 @@ static int publish_manager(Channel *ch) {
                 { "org.convene1.Barriers", barriers_vtable },
                 { "org.convene1.Groups", groups_vtable },
                 { "org.convene1.Queues", queues_vtable },
+                { "org.convene1.Singletons", singletons_vtable },
                 { "org.convene1.Ensemble", ensemble_vtable },
                 { "org.convene1.Agent", agent_vtable },
                 { "org.convene1.Statistics", statistics_vtable },

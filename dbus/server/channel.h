@@ -39,6 +39,7 @@ int channel_send(Channel *ch, sd_bus_message *m, uint64_t bytes);
 /* The vtables, one per interface. */
 extern const sd_bus_vtable tree_vtable[], watches_vtable[], sessions_vtable[], locks_vtable[], leases_vtable[], counters_vtable[], barriers_vtable[], groups_vtable[],
         queues_vtable[],
+        singletons_vtable[],
         ensemble_vtable[], agent_vtable[], statistics_vtable[], session_object_vtable[], member_object_vtable[],
         queue_object_vtable[], group_object_vtable[];
 

@@ -17,6 +17,7 @@
 #include "dbus/server/error.h"
 #include "dbus/server/grant.h"
 #include "dbus/server/server-private.h"
+#include "dbus/server/stand.h"
 
 #define RETRY_USEC (UINT64_C(500) * 1000)
 
@@ -37,6 +38,8 @@ static void owned_free(void *p) {
                 close(o->theirs);
         if (o->grant)
                 grant_on_session_gone(o->grant);
+        if (o->stand)
+                stand_on_session_gone(o->stand);
         if (o->account) {
                 g_ptr_array_remove_fast(o->account->owned, o);
                 o->account->sessions--;

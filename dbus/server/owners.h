@@ -26,6 +26,7 @@ typedef struct OwnedSession {
         bool attached_before;           /* recovered CONNECTION: it has changed hands since its owner was written down */
         int theirs;                     /* DESCRIPTOR of a grant: the holder's end until it is handed over; -1 */
         struct Grant *grant;            /* what it holds or waits for; NULL: nothing that we know of */
+        struct Stand *stand;            /* HOST: the election it stands in; NULL: none that we know of */
 
         bool keep;                      /* to be told to the member: it answers for it */
         bool end;                       /* to be closed */

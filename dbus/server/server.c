@@ -18,6 +18,7 @@
 #include "dbus/server/server-private.h"
 #include "dbus/server/sightings.h"
 #include "dbus/server/socket.h"
+#include "dbus/server/stand.h"
 
 #define ZXID_USEC (UINT64_C(1000) * 1000)       /* Zxid's change signal comes at most so often */
 #define ZXID_ACCURACY_USEC (UINT64_C(250) * 1000)
@@ -162,6 +163,7 @@ Server *server_free(Server *s) {
         sockets_close_all(s);
         broker_leave(s);
         grants_done(s);
+        stands_done(s);
         attempts_done(s);
         sightings_done(s);
         recipe_objects_done(s);

@@ -39,6 +39,17 @@ typedef void (*ServerTokenDone)(void *sink, const char *token, ConveneStatus sta
 
 typedef void (*ServerRotateDone)(void *sink, ConveneStatus status, const char *error);
 
+/* A unit that runs on one host of many, as this one sees it (org.convene1.Singletons); borrowed during the call. */
+typedef struct ServerSingleton {
+        const char *name, *unit, *state;
+        const char *text;               /* why it is so; NULL: nothing to be said */
+        const char *const *hosts;       /* who stand, in their order */
+        uint32_t copies;
+        uint64_t token;                 /* of the first; 0: nobody stands */
+        uint64_t deadline_usec;         /* CLOCK_BOOTTIME: until then it may run here; 0: it may not */
+        uint64_t until_usec;            /* CLOCK_BOOTTIME: this host stands back until then; 0: it does not */
+} ServerSingleton;
+
 /* What main knows and the bus shows; all called on the event loop. */
 typedef struct ServerAgent {
         /* Adds the agent's own numbers to Statistics.Get. */
@@ -59,6 +70,10 @@ typedef struct ServerAgent {
         void (*token)(void *userdata, const char *name, uint64_t lifetime_msec, ServerTokenDone done, void *sink);
         /* Gives this member a new key; `done` is called once, when the ensemble knows no other one. */
         void (*rotate_key)(void *userdata, ServerRotateDone done, void *sink);
+        /* Calls `each` for every singleton that is known here. */
+        void (*singletons)(void *userdata, void (*each)(void *sink, const ServerSingleton *one), void *sink);
+        /* This host stays out of an election until let go. */
+        ConveneStatus (*hold)(void *userdata, const char *name, bool hold);
         /* What is known of another member. */
         void (*peer)(void *userdata, uint32_t sid, ServerPeer *ret);
         void *userdata;
