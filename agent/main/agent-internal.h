@@ -51,6 +51,9 @@ typedef struct Agent {
         bool begun;                     /* has served once: fronts are open */
         bool announced;                 /* READY=1 was sent */
         bool stopping;                  /* leadership is being handed over before the end */
+        bool retiring;                  /* it is to end: retire.c */
+        UnitLookup *own_unit;           /* ... and asks whether it is restarted */
+        UnitJob *own_job;
         bool self_told;                 /* its own entry in the configuration was looked at */
         bool telling;                   /* the ensemble is asked to change that entry */
         uint64_t tell_again_usec;       /* not before */
@@ -104,6 +107,10 @@ int founding_store(Agent *a);           /* founds an ensemble, or joins one; 0, 
 void founding_done(const Agent *a);     /* there is a store: what a join that was interrupted has left is over */
 GBytes *founding_config(const Agent *a);
 int founding_check(Agent *a);           /* does what the ensemble agreed on fit this host and program?  0, or an exit status */
+
+/* retire.c: the end that somebody asks for; asked twice, it comes at once */
+void retire(Agent *a);
+void retire_forget(Agent *a);
 
 /* view.c */
 ServerAgent view_for_server(Agent *a);

@@ -30,7 +30,6 @@
 #include "agent/main/journal.h"
 #include "agent/main/recovery.h"
 
-#define HAND_OVER_USEC UINT64_C(1000000)
 #define PATIENCE_USEC UINT64_C(3000000)         /* to begin with: an election takes less */
 
 uint64_t agent_clock_usec(clockid_t clock) {
@@ -254,34 +253,8 @@ static int on_prepare(sd_event_source *source, void *userdata) {
         return sd_event_source_set_enabled(a->tick, SD_EVENT_ON);
 }
 
-static void on_handed_over(void *userdata, const Result *result) {
-        Agent *a = userdata;
-
-        if (result->status != CONVENE_OK)
-                agent_end(a, AGENT_EXIT_OK);    /* there is nobody to take it */
-}
-
-static int on_stop_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
-        agent_end(userdata, AGENT_EXIT_OK);
-        return 0;
-}
-
-/* A leader hands over first, so that nobody waits for an election; a second signal does not wait for that. */
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *si, void *userdata) {
-        Agent *a = userdata;
-        MemberStatus s;
-
-        (void) sd_notify(false, "STOPPING=1");
-        if (!a->member)                 /* it is joining still */
-                return sd_event_exit(a->event, AGENT_EXIT_OK);
-
-        member_get_status(a->member, &s);
-        if (a->stopping || s.role != ZAB_ROLE_LEADER || !s.config || zab_config_voters(s.config) < 2 ||
-            sd_event_add_time_relative(a->event, &a->stop_deadline, CLOCK_BOOTTIME, HAND_OVER_USEC, 0, on_stop_deadline, a) < 0)
-                return sd_event_exit(a->event, AGENT_EXIT_OK);
-
-        a->stopping = true;
-        own_change(a->own, &(MemberChange) { .op = MEMBER_CHANGE_TRANSFER }, on_handed_over, a);
+        retire(userdata);
         return 0;
 }
 
@@ -615,6 +588,7 @@ int agent_run(const AgentOptions *options) {
         int r;
 
         r = run(&a);
+        retire_forget(&a);
         singletons_free(a.singletons);
         presences_free(a.presences);
         broker_free(a.broker);

@@ -21,6 +21,7 @@
 #define POLL_USEC (UINT64_C(50) * 1000)         /* of units that are to end */
 #define POLLS_PER_STOP 40                       /* so often, they are told to once more */
 #define RETRY_USEC (UINT64_C(10) * 1000 * 1000) /* after standing failed */
+#define PASSED_OVER_USEC (UINT64_C(200) * 1000) /* it stands again, behind the others */
 #define YIELD_USEC (UINT64_C(10) * 1000 * 1000) /* a host yields once in so long */
 
 static int singleton_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
@@ -418,6 +419,12 @@ static void gain(Singleton *s) {
                 look_at(s, now_usec(s) + step);         /* the ensemble has not been heard of for too long */
                 return;
         }
+        if (stand_is_passed_over(s->stand)) {
+                s->retry_usec = now_usec(s) + PASSED_OVER_USEC;
+                say(s, g_strdup("it is being handed over to another host"));
+                stand_leave(s->stand);
+                return;
+        }
         if (yields(s)) {
                 s->yielded_usec = now_usec(s);
                 say(s, g_strdup("a preferred host goes first"));
@@ -459,6 +466,8 @@ static void look_while_leading(Singleton *s) {
                 stop(s, OUTCOME_AGAIN, g_strdup("the promise was not renewed in time: the ensemble has not been heard of"));
         else if (why && !is_a_mistake(s, why))
                 stop(s, OUTCOME_AGAIN, g_strdup_printf("resigning: %s", why));
+        else if (state == STAND_LEADING && stand_is_to_resign(s->stand))
+                stop(s, OUTCOME_AGAIN, g_strdup("resigning: it is handed over to another host"));
         else {
                 renew(s);
                 if (s->phase == SINGLETON_STARTING && !s->job && !s->lookup)

@@ -162,17 +162,20 @@ void singletons_load(Singletons *s) {
  * Stopping all
  */
 
-void singletons_on_idle(Singletons *s) {
+bool singletons_any(Singletons *s) {
         GHashTableIter i;
         gpointer p;
 
-        if (!s->stopping || !s->stopped)
-                return;
         g_hash_table_iter_init(&i, s->by_name);
         while (g_hash_table_iter_next(&i, NULL, &p))
                 if (((Singleton *) p)->phase != SINGLETON_IDLE || ((Singleton *) p)->stand)
-                        return;
-        g_steal_pointer(&s->stopped)(s->stopped_userdata);
+                        return true;
+        return false;
+}
+
+void singletons_on_idle(Singletons *s) {
+        if (s->stopping && s->stopped && !singletons_any(s))
+                g_steal_pointer(&s->stopped)(s->stopped_userdata);
 }
 
 void singletons_stop(Singletons *s, void (*done)(void *userdata), void *userdata) {

@@ -33,6 +33,8 @@ Singletons *singletons_free(Singletons *s);
 void singletons_begin(Singletons *s);
 /* Reads the settings again.  Mistakes go to the journal and to singletons_problems(). */
 void singletons_load(Singletons *s);
+/* Does this host stand in any election, or run what is left of one? */
+bool singletons_any(Singletons *s);
 /* Stops every singleton that runs here and resigns; `done` is called once, perhaps before this returns. */
 void singletons_stop(Singletons *s, void (*done)(void *userdata), void *userdata);
 

@@ -56,6 +56,7 @@ struct Server {
         /* grant.c, attempt.c, lease-bus.c, place.c */
         GQueue grants;                  /* Grant */
         GQueue stands;                  /* Stand */
+        GQueue hand_overs;              /* HandOver */
         GQueue attempts;                /* Attempt */
         struct Sightings *sightings;    /* of leases */
         struct RecipeObjects *recipe_objects;

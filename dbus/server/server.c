@@ -13,6 +13,7 @@
 #include "dbus/server/attempt.h"
 #include "dbus/server/call.h"
 #include "dbus/server/grant.h"
+#include "dbus/server/handover.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/recipe-objects.h"
 #include "dbus/server/server-private.h"
@@ -163,6 +164,7 @@ Server *server_free(Server *s) {
         sockets_close_all(s);
         broker_leave(s);
         grants_done(s);
+        hand_overs_done(s);
         stands_done(s);
         attempts_done(s);
         sightings_done(s);

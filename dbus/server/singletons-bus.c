@@ -4,11 +4,15 @@
  * org.convene1.Singletons
  */
 
+#include "agent/base/singleton-name.h"
 #include "dbus/server/call.h"
 #include "dbus/server/error.h"
+#include "dbus/server/handover.h"
 #include "dbus/server/server-private.h"
 
 #define ROW_BYTES 512
+#define PATIENCE_USEC (UINT64_C(30) * 1000 * 1000)      /* of Move */
+#define PATIENCE_MAX_USEC (UINT64_C(3600) * 1000 * 1000)
 
 typedef struct Listing {
         sd_bus_message *reply;
@@ -84,6 +88,12 @@ static int method_list_singletons(Caller *c, sd_bus_message *m) {
         return METHOD_DONE;
 }
 
+static int refuse_name(Caller *c, sd_bus_message *m, const char *name) {
+        reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS, "'%s' is no name of a singleton: it is named like its unit without \".service\"",
+                      name);
+        return METHOD_DONE;
+}
+
 static int method_hold(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
         g_autoptr(sd_bus_message) reply = NULL;
@@ -103,8 +113,8 @@ static int method_hold(Caller *c, sd_bus_message *m) {
                 return k;
         status = s->agent.hold ? s->agent.hold(s->agent.userdata, name, hold) : CONVENE_UNIMPLEMENTED;
         if (status == CONVENE_BAD_ARGUMENTS)
-                reply_refusal(c->channel, m, status, "'%s' is no name of a singleton: it is named like its unit without \".service\"", name);
-        else if (status != CONVENE_OK)
+                return refuse_name(c, m, name);
+        if (status != CONVENE_OK)
                 reply_error(c->channel, m, status, NULL);
         else {
                 k = sd_bus_message_new_method_return(m, &reply);
@@ -115,7 +125,32 @@ static int method_hold(Caller *c, sd_bus_message *m) {
         return METHOD_DONE;
 }
 
+static int method_move(Caller *c, sd_bus_message *m) {
+        Request nothing = { .op = REQUEST_SYNC, .path = "/" };
+        g_auto(Options) o = OPTIONS_INIT;
+        const char *name, *host;
+        Call *call;
+        int k;
+
+        k = caller_authorize(c, m, ACTION_ADMIN);
+        if (k <= 0)
+                return k;
+        k = sd_bus_message_read(m, "ss", &name, &host);
+        if (k < 0)
+                return k;
+        k = call_read_options(c, m, OPTION_PATIENCE, &o);
+        if (k <= 0)
+                return k;
+        if (!singleton_name_is_valid(name))
+                return refuse_name(c, m, name);
+        call = call_new_detached(c->server, c, m, &nothing, NULL);
+        if (call)
+                hand_over_start(call, name, host, o.given & OPTION_PATIENCE ? MIN(o.patience_usec, PATIENCE_MAX_USEC) : PATIENCE_USEC);
+        return METHOD_DONE;
+}
+
 DEFINE_METHOD(method_list_singletons)
+DEFINE_METHOD(method_move)
 DEFINE_METHOD(method_hold)
 
 const sd_bus_vtable singletons_vtable[] = {
@@ -124,6 +159,10 @@ const sd_bus_vtable singletons_vtable[] = {
                                 SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("aa{sv}", singletons),
                                 bus_method_list_singletons, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Move",
+                                SD_BUS_ARGS("s", name, "s", host, "a{sv}", options),
+                                SD_BUS_RESULT("s", leader),
+                                bus_method_move, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Hold",
                                 SD_BUS_ARGS("s", name, "b", hold, "a{sv}", options),
                                 SD_BUS_NO_RESULT,

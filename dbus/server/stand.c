@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "dbus/server/handover.h"
 #include "dbus/server/holder.h"
 #include "dbus/server/recipe.h"
 #include "dbus/server/server-private.h"
@@ -41,11 +42,14 @@ struct Stand {
 };
 
 /* Everybody may see who leads; the agents alone, observers' as well, may change it. */
-static const AclEntry acl_entries_of_stands[] = {
+static const AclEntry acl[] = {
         { PERMISSION_READ, { "world", "anyone" } },
         { PERMISSION_ALL, { "host", "*" } },
 };
-static const AclEntries acl_of_stands = { acl_entries_of_stands, G_N_ELEMENTS(acl_entries_of_stands) };
+
+AclEntries stand_acl(void) {
+        return (AclEntries) { acl, G_N_ELEMENTS(acl) };
+}
 
 static void stand_on_work(void *userdata);
 static void stand_on_look(void *userdata);
@@ -58,7 +62,7 @@ static Stand *stand_new_at(Server *s, const char *parent) {
         st->copies = 1;
         st->link.data = st;
         deferred_init(&st->work, stand_on_work, st);
-        st->guest = (Guest) { .look = stand_on_look, .userdata = st };
+        st->guest = (Guest) { .every_event = true, .look = stand_on_look, .userdata = st };
         g_queue_push_tail_link(&s->stands, &st->link);
         return st;
 }
@@ -140,7 +144,8 @@ static void stand_on_look(void *userdata) {
                 stand_fail(st, CONVENE_NOT_HELD);       /* somebody has deleted it */
                 return;
         }
-        if (st->place != place || st->state != (place < st->copies ? STAND_LEADING : STAND_WAITING))
+        /* Who leads, or could, is told of everything: it may be about a hand-over. */
+        if (st->place != place || place < st->copies || st->state != (place < st->copies ? STAND_LEADING : STAND_WAITING))
                 stand_set_state(st, place < st->copies ? STAND_LEADING : STAND_WAITING);
         st->place = place;
 }
@@ -211,7 +216,7 @@ static void stand_make(Stand *st) {
         r.path = path = g_strdup_printf("%s/%s", st->parent, prefix);
         st->parents_made = CONVENE_OK;
         st->tries++;
-        r.acl = acl_of_stands;
+        r.acl = stand_acl();
         st->making = call_new_detached(s, NULL, NULL, &r, on_made);
         st->making->plan = st;
         recipe_make_parents(s, st->parent, st->owned->id, (Identities) { 0 }, r.acl, st->making, on_parent);
@@ -290,6 +295,19 @@ uint32_t stand_timeout_msec(const Stand *st) {
         return st->owned && tree_get_session(member_get_tree(st->server->member), st->owned->id, &info) ? info.timeout_msec : 0;
 }
 
+bool stand_is_to_resign(const Stand *st) {
+        g_auto(HandOverOrder) o = { 0 };
+
+        return hand_over_read(st->server, st->parent, &o) && g_str_equal(o.from, st->server->host);
+}
+
+bool stand_is_passed_over(const Stand *st) {
+        g_auto(HandOverOrder) o = { 0 };
+
+        return hand_over_read(st->server, st->parent, &o) &&
+               (o.to[0] != '\0' ? !g_str_equal(o.to, st->server->host) : g_str_equal(o.from, st->server->host));
+}
+
 uint32_t stand_timeout_for(const Server *s, uint64_t timeout_msec) {
         return owners_negotiate(s, (uint32_t) MIN(timeout_msec, UINT32_MAX));
 }
@@ -317,13 +335,24 @@ static char *find_contender(Server *s, uint64_t session, char **ret_election) {
         return g_strdup(slash + 1);
 }
 
+/* One that the agent opened for itself, and not for a caller. */
+static bool is_agents_own(Server *s, uint64_t session) {
+        SessionInfo info;
+
+        return tree_get_session(member_get_tree(s->member), session, &info) && info.identities.count > 0 &&
+               g_str_equal(info.identities.items[0].scheme, "host");
+}
+
 static void recover_one(Server *s, OwnedSession *o, void (*found)(void *userdata, const char *election, Stand *st), void *userdata) {
         g_autofree char *election = NULL, *name = find_contender(s, o->id, &election), *parent = NULL, *path = NULL;
         Holder h;
         Stand *st;
 
-        if (!name)
-                return;                         /* a session of the host's for something else */
+        if (!name) {
+                if (is_agents_own(s, o->id))
+                        owners_end(o);          /* what it was opened for was not made any more, or is over */
+                return;
+        }
         parent = recipe_path(RECIPE_ELECTIONS, election);
         path = g_strdup_printf("%s/%s", parent, name);
         st = stand_new_at(s, parent);

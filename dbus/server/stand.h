@@ -36,6 +36,9 @@ StandState stand_state(const Stand *st);
 /* CONVENE_OK: it was left; _SESSION_EXPIRED: its time ran out; otherwise why it could not begin. */
 ConveneStatus stand_error(const Stand *st);
 Zxid stand_token(const Stand *st);              /* while WAITING or LEADING */
+/* A hand-over is under way (handover.h), and by it this host, which leads, is to resign; or is not to lead if its turn comes. */
+bool stand_is_to_resign(const Stand *st);
+bool stand_is_passed_over(const Stand *st);
 void stand_set_copies(Stand *st, uint32_t copies);
 /* CLOCK_BOOTTIME usec up to which the ensemble has promised to keep the session, and its timeout; 0: not known. */
 uint64_t stand_promised_usec(const Stand *st);
@@ -57,5 +60,6 @@ typedef struct StandSeen {
 GArray *stands_see(Server *s, const char *election);    /* of StandSeen; owned by the caller */
 
 /* Inside the server. */
+AclEntries stand_acl(void);
 void stand_on_session_gone(Stand *st);
 void stands_done(Server *s);

@@ -8,8 +8,8 @@
  * its leader unit; and any other, which is up or not (candidate targets).  The application stops within the time it is given.
  *
  * Standard input: "start UNIT", "stop UNIT", "restart UNIT", "fail UNIT", "stopping MSEC" (how long applications take to stop), "refuse yes|no"
- * (StartUnit fails as without polkit's consent), "job UNIT TYPE" (a job is under way for it; "-": no more), "kill UNIT SIGNAL".  Standard output: "UNIT
- * STATE [TOKEN]" for each change of state.
+ * (StartUnit fails as without polkit's consent), "job UNIT TYPE" (a job is under way for it; "-": no more), "kill UNIT SIGNAL".  Standard output: "USEC UNIT
+ * STATE [TOKEN]" (CLOCK_MONOTONIC) for each change of state.
  */
 
 #include <errno.h>
@@ -125,7 +125,7 @@ static void unit_set(Unit *u, const char *state) {
         if (g_str_equal(u->state, state))
                 return;
         u->state = state;
-        printf("%s %s", u->name, state);
+        printf("%" G_GINT64_FORMAT " %s %s", g_get_monotonic_time(), u->name, state);
         tell_token(u);
         printf("\n");
         fflush(stdout);

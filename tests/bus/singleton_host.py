@@ -5,10 +5,10 @@
 import importlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
-import time
 
 from ctl_harness import PATIENCE, Running, Skip, equal, here
 
@@ -45,7 +45,7 @@ class Systemd(Running):
 
     def __init__(self, host, address):
         super().__init__([FAKE, address, GUARD, str(host.leader), str(host.directory)], stdin=subprocess.PIPE, stderr=None)
-        self.log = []                           # (CLOCK_MONOTONIC, unit, state, token or None)
+        self.log = []                           # (CLOCK_MONOTONIC in seconds, unit, state, token or None)
         self.read_until("convened.service", "active")
 
     def order(self, *words):
@@ -53,8 +53,8 @@ class Systemd(Running):
         self.process.stdin.flush()
 
     def read(self):
-        unit, state, *token = self.line().split()
-        self.log.append((time.monotonic(), unit, state, int(token[0]) if token else None))
+        at, unit, state, *token = self.line().split()
+        self.log.append((int(at) / 1e6, unit, state, int(token[0]) if token else None))
         return self.log[-1]
 
     def read_until(self, unit, state):
@@ -63,6 +63,24 @@ class Systemd(Running):
             entry = self.read()
             if entry[1:3] == (unit, state):
                 return entry
+
+    def drain(self):
+        """What it has said by now."""
+        while b"\n" in self.rest["stdout"] or select.select([self.process.stdout], [], [], 0)[0]:
+            self.read()
+
+    def state(self, unit):
+        return next((state for _, one, state, _ in reversed(self.log) if one == unit), "inactive")
+
+    def runs(self, unit, host):
+        """(from, to, token, host) of each run; to: infinity if it goes on.  Times are those at which its state was said, and come with it."""
+        out = []
+        for at, one, state, token in self.log:
+            if one == unit and state == "active":
+                out.append((at, float("inf"), token, host))
+            elif one == unit and state in ("inactive", "failed") and out and out[-1][1] == float("inf"):
+                out[-1] = (out[-1][0], at, *out[-1][2:])
+        return out
 
     def close(self):
         self.process.stdin.close()

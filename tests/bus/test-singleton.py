@@ -146,6 +146,33 @@ def test_agent_killed():
         equal([entry[1:3] for entry in host.systemd.log[length:]][:2], [(candidate(), "inactive"), ("myapp.service", "deactivating")])
 
 
+def test_agent_restarted():
+    with Alone() as host:
+        host.stand()
+        host.leads()
+        before = host.wait_state("leading")
+        length = len(host.systemd.log)
+        host.systemd.order("job", "convened.service", "restart")
+        equal(host.stop(), 0)
+        host.start()
+        equal(host.wait_state("leading")["token"], before["token"])
+        equal(host.systemd.log[length:], [])
+
+
+def test_agent_stopped():
+    """It ends once everything has stopped, and has resigned by then."""
+    with Alone() as host:
+        host.stand()
+        first = host.leads()
+        host.systemd.order("stopping", 500)
+        host.systemd.order("job", "convened.service", "stop")
+        equal(host.stop(), 0)
+        equal(host.files(), [])
+        host.systemd.read_until("myapp.service", "inactive")
+        host.start()
+        assert host.leads() > first
+
+
 def test_agent_hangs():
     """The guard ends by itself in time, and with it the application; going on, the agent finds it so."""
     with Alone() as host:
