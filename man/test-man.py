@@ -72,7 +72,7 @@ def check_commands():
         if not re.search(rf"^{command}( |$)", page, re.M):
             missing.append(f"convenectl.1 has no line for {command}")
         options |= set(complete(command, "--"))
-        if command in ("sessions", "presence", "member", "lease", "counter", "barrier", "group",
+        if command in ("sessions", "presence", "singleton", "member", "lease", "counter", "barrier", "group",
                        "queue"):
             for verb in complete(command, ""):
                 options |= set(complete(command, verb, "--"))

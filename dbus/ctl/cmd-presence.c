@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dbus/ctl/command.h"
+#include "dbus/ctl/config-file.h"
 #include "dbus/ctl/json.h"
 #include "dbus/ctl/output.h"
 #include "dbus/ctl/presence-file.h"
@@ -128,11 +129,6 @@ static ExitStatus reload(Ctl *c) {
         return EXIT_STATUS_OK;
 }
 
-static ExitStatus file_failed(const char *what, const char *path, int error) {
-        print_error("cannot %s %s: %s", what, path, g_strerror(error));
-        return error == EACCES || error == EPERM ? EXIT_STATUS_ACCESS : EXIT_STATUS_FAILURE;
-}
-
 static ExitStatus bad_unit(const char *unit) {
         print_error("\"%s\" is not the name of a unit, such as nginx.service, nor a pattern of names", unit);
         return EXIT_STATUS_USAGE;
@@ -141,7 +137,6 @@ static ExitStatus bad_unit(const char *unit) {
 ExitStatus cmd_presence_enable(Ctl *c, char **arguments, unsigned count) {
         const Options *o = c->options;
         g_autofree char *path = presence_file_path(o->root, arguments[0]);
-        g_autoptr(GError) error = NULL;
 
         if (!path)
                 return bad_unit(arguments[0]);
@@ -154,16 +149,10 @@ ExitStatus cmd_presence_enable(Ctl *c, char **arguments, unsigned count) {
                 return EXIT_STATUS_USAGE;
         }
 
-        g_autofree char *directory = g_path_get_dirname(path);
         g_autofree char *text = presence_file_format(arguments[0], o);
-        if (g_mkdir_with_parents(directory, 0755) < 0)
-                return file_failed("make", directory, errno);
-        if (!g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-                                      0644, &error)) {
-                bool denied = g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_ACCES);
-                print_error("%s", error->message);
-                return denied ? EXIT_STATUS_ACCESS : EXIT_STATUS_FAILURE;
-        }
+        ExitStatus e = config_file_write(path, text);
+        if (e != EXIT_STATUS_OK)
+                return e;
 
         if (!o->quiet)
                 puts(path);
@@ -189,7 +178,7 @@ ExitStatus cmd_presence_disable(Ctl *c, char **arguments, unsigned count) {
                                     arguments[i]);
                         e = EXIT_STATUS_NO_NODE;
                 } else {
-                        e = file_failed("remove", path, errno);
+                        e = config_file_failed("remove", path, errno);
                 }
                 if (e != EXIT_STATUS_OK && first == EXIT_STATUS_OK)
                         first = e;

@@ -17,6 +17,7 @@ typedef enum ArgumentKind {
         ARGUMENT_SESSION,
         ARGUMENT_MEMBER,
         ARGUMENT_PRESENCE,              /* a unit that has one */
+        ARGUMENT_SINGLETON,             /* a unit that is one */
         ARGUMENT_LOCK,                  /* a name below /convene/locks */
         ARGUMENT_ELECTION,              /* a name below /convene/elections */
         ARGUMENT_LEASE,
@@ -82,6 +83,13 @@ ExitStatus cmd_presence_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_show(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_enable(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_presence_disable(Ctl *c, char **arguments, unsigned count);
+/* cmd-singleton.c */
+ExitStatus cmd_singleton_status(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_singleton_move(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_singleton_hold(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_singleton_release(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_singleton_enable(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_singleton_disable(Ctl *c, char **arguments, unsigned count);
 /* cmd-lock.c */
 ExitStatus cmd_lock(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_lock_list(Ctl *c, char **arguments, unsigned count);

@@ -18,6 +18,7 @@
 #include "dbus/ctl/listing.h"
 #include "dbus/ctl/presence-file.h"
 #include "dbus/ctl/session-list.h"
+#include "dbus/ctl/singleton-list.h"
 
 #define TIMEOUT_MSEC 1000
 #define PATHS_MAX 200
@@ -150,6 +151,18 @@ static void offer_presences(Ctl *c, const char *prefix) {
         }
 }
 
+static void offer_singletons(Ctl *c, const char *prefix) {
+        g_autoptr(GPtrArray) list = NULL;
+
+        if (singleton_list_read(c, &list) != EXIT_STATUS_OK)
+                return;
+        for (unsigned i = 0; i < list->len; i++) {
+                const SingletonFacts *s = g_ptr_array_index(list, i);
+
+                offer(prefix, s->unit ?: s->name, s->state);
+        }
+}
+
 static void offer_names(Ctl *c, const char *root, const char *prefix) {
         g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
 
@@ -176,6 +189,9 @@ static void offer_argument(Ctl *c, ArgumentKind kind, const char *prefix) {
                 break;
         case ARGUMENT_PRESENCE:
                 offer_presences(c, prefix);
+                break;
+        case ARGUMENT_SINGLETON:
+                offer_singletons(c, prefix);
                 break;
         case ARGUMENT_LOCK:
                 offer_names(c, "/convene/locks", prefix);

@@ -60,19 +60,13 @@ static int wait_until_ready(sd_bus *bus, uint64_t timeout_usec) {
         return r < 0 ? r : 0;
 }
 
-int ctl_connect(Ctl *c) {
+const char *system_bus_address(void) {
+        return getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket";
+}
+
+int bus_open(const char *address, uint64_t timeout_usec, sd_bus **ret) {
         g_autoptr(NewBus) bus = NULL;
-        const char *address = default_address(c->options);
-        uint64_t timeout_usec = c->options->timeout_msec * 1000;
         int r;
-
-        if (c->bus)
-                return 0;
-
-        g_free(c->where);
-        c->where = g_strdup(address ?: "the system bus");
-        if (!address)
-                address = getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket";
 
         r = sd_bus_new(&bus);
         if (r < 0)
@@ -97,8 +91,19 @@ int ctl_connect(Ctl *c) {
         if (r < 0)
                 return r;
 
-        c->bus = g_steal_pointer(&bus);
+        *ret = g_steal_pointer(&bus);
         return 0;
+}
+
+int ctl_connect(Ctl *c) {
+        const char *address = default_address(c->options);
+
+        if (c->bus)
+                return 0;
+
+        g_free(c->where);
+        c->where = g_strdup(address ?: "the system bus");
+        return bus_open(address ?: system_bus_address(), c->options->timeout_msec * 1000, &c->bus);
 }
 
 void ctl_print_unreachable(const Ctl *c, int error) {

@@ -35,6 +35,11 @@ typedef struct Ctl {
 
 void ctl_done(Ctl *c);
 
+const char *system_bus_address(void);
+/* Connects and waits until the connection is ready, for at most the time-out, which is that of each call, too.  Negative
+ * errno without a word. */
+int bus_open(const char *address, uint64_t timeout_usec, sd_bus **ret);
+
 /* Connects and waits until the connection is ready, for at most the time-out.  Returns negative errno without a
  * word.  Does nothing when there is a connection. */
 int ctl_connect(Ctl *c);

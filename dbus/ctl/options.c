@@ -20,6 +20,7 @@ typedef enum OptionKind {
         KIND_VERSION,
         KIND_ZXID,
         KIND_ACL,
+        KIND_STRINGS,
 } OptionKind;
 
 static const struct {
@@ -82,6 +83,10 @@ static const struct {
         ROW(RELOAD, STRING, reload, "reload", 0, "UNIT", "Have this unit, if it runs, read its configuration again"),
         ROW(RESTART, STRING, restart, "restart", 0, "UNIT", "Restart this unit, if it runs"),
         ROW(MODE, STRING, mode, "mode", 'm', "MODE", "Permissions of the files (default 0600)"),
+        ROW(STOP_TIMEOUT, TIMESPAN, stop_timeout_msec, "stop-timeout", 0, "TIME", "Give each stage of stopping the unit this long"),
+        ROW(STAND_BACK, TIMESPAN, stand_back_msec, "stand-back", 0, "TIME", "After a failure let others go first this long"),
+        ROW(COPIES, NUMBER, copies, "copies", 0, "N", "Run on this many hosts at a time: everybody must say the same"),
+        ROW(PREFER, STRINGS, prefer, "prefer", 0, "HOST", "A host that goes first; may be repeated"),
 #undef ROW
 };
 
@@ -96,11 +101,13 @@ void options_init(Options *o) {
                 .timeout_msec = TIMEOUT_DEFAULT_MSEC,
                 .if_version = -1,
                 .acl = g_ptr_array_new_with_free_func((GDestroyNotify) acl_item_free),
+                .prefer = g_ptr_array_new_with_free_func(g_free),
         };
 }
 
 void options_done(Options *o) {
         g_ptr_array_unref(o->acl);
+        g_ptr_array_unref(o->prefer);
         g_free(o->address);
         g_free(o->unit);
         g_free(o->path);
@@ -151,6 +158,12 @@ static bool take_value(Options *o, OptionId id, const char *value, const char **
                         g_ptr_array_add(*(GPtrArray **) field, item);
                 return item;
         }
+        case KIND_STRINGS:
+                *ret_why = "is not valid UTF-8";
+                if (!g_utf8_validate(value, -1, NULL))
+                        return false;
+                g_ptr_array_add(*(GPtrArray **) field, g_strdup(value));
+                return true;
         }
 
         g_assert_not_reached();

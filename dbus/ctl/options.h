@@ -69,6 +69,10 @@ typedef enum OptionId {
         OPTION_RELOAD,
         OPTION_RESTART,
         OPTION_MODE,
+        OPTION_STOP_TIMEOUT,
+        OPTION_STAND_BACK,
+        OPTION_COPIES,
+        OPTION_PREFER,
         _OPTION_MAX,
 } OptionId;
 
@@ -81,12 +85,13 @@ typedef struct Options {
 
         bool super, linearizable, recursive, long_listing, with_data;
         bool ephemeral, sequential, container, parents, null_value, no_reload, discard, yes, shared, try_only, ordered;
-        uint64_t ttl_msec, session_timeout_msec, lifetime_msec;         /* 0: not given */
+        uint64_t ttl_msec, session_timeout_msec, lifetime_msec, stop_timeout_msec, stand_back_msec;         /* 0: not given */
         bool quorum, gone;
-        uint64_t depth, count, slots, tries, children;         /* 0: not given */
+        uint64_t depth, count, slots, tries, children, copies;  /* 0: not given */
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */
+        GPtrArray *prefer;                              /* strings, never NULL */
         char *unit, *path, *data, *root, *listen, *advertise, *holder, *expect, *as, *value, *reload, *restart, *mode;
 
         uint64_t given;                                 /* OPTION_BIT()s */

@@ -127,9 +127,7 @@ char *presence_file_format(const char *unit, const Options *o) {
         if (o->data)
                 g_key_file_set_string(keys, GROUP, "Data", o->data);
         if (o->session_timeout_msec > 0) {
-                uint64_t msec = o->session_timeout_msec;
-                g_autofree char *timeout = msec % 1000 == 0 ? g_strdup_printf("%" PRIu64 "s", msec / 1000)
-                                                            : g_strdup_printf("%" PRIu64 "ms", msec);
+                g_autofree char *timeout = format_exact_msec(o->session_timeout_msec);
                 g_key_file_set_value(keys, GROUP, "Timeout", timeout);
         }
         if (o->acl->len > 0) {

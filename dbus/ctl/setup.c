@@ -16,17 +16,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dbus/ctl/config-file.h"
 #include "dbus/ctl/output.h"
 #include "dbus/ctl/service.h"
 
 #define AGENT_USER "convene"
 #define PORT "2890"
 #define DESCRIPTORS 16
-
-static ExitStatus file_failed(const char *what, const char *path, int error) {
-        print_error("cannot %s %s: %s", what, path, g_strerror(error));
-        return error == EACCES || error == EPERM ? EXIT_STATUS_ACCESS : EXIT_STATUS_FAILURE;
-}
 
 ExitStatus setup_begin(Setup *s, const Options *o) {
         if (!o->root && geteuid() != 0) {
@@ -68,20 +64,6 @@ static char *with_port(const char *address) {
         return g_strdup(address);
 }
 
-static ExitStatus write_drop_in(Setup *s, const char *text) {
-        g_autofree char *directory = g_path_get_dirname(s->drop_in);
-        g_autoptr(GError) error = NULL;
-
-        if (g_mkdir_with_parents(directory, 0755) < 0)
-                return file_failed("make", directory, errno);
-        if (g_file_set_contents_full(s->drop_in, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0644,
-                                     &error))
-                return EXIT_STATUS_OK;
-
-        print_error("%s", error->message);
-        return g_error_matches(error, G_FILE_ERROR, G_FILE_ERROR_ACCES) ? EXIT_STATUS_ACCESS : EXIT_STATUS_FAILURE;
-}
-
 static ExitStatus write_addresses(Setup *s, bool founds) {
         const Options *o = s->options;
         g_autoptr(GKeyFile) keys = g_key_file_new();
@@ -103,7 +85,7 @@ static ExitStatus write_addresses(Setup *s, bool founds) {
         g_key_file_set_string(keys, "Ensemble", "Found", founds ? "yes" : "no");
         text = g_key_file_to_data(keys, NULL, NULL);
         whole = g_strconcat("# Written by \"convenectl init\" or \"convenectl join\"; see convened.conf(5).\n", text, NULL);
-        ExitStatus e = write_drop_in(s, whole);
+        ExitStatus e = config_file_write(s->drop_in, whole);
         s->drop_in_written = e == EXIT_STATUS_OK;
         return e;
 }
@@ -114,7 +96,7 @@ static void restore_drop_in(Setup *s) {
 
         s->drop_in_written = false;
         if (s->drop_in_before)
-                (void) write_drop_in(s, s->drop_in_before);
+                (void) config_file_write(s->drop_in, s->drop_in_before);
         else
                 (void) unlink(s->drop_in);
 }
@@ -171,7 +153,7 @@ ExitStatus setup_put_token(Setup *s, const char *token) {
         gid_t gid;
 
         if (g_mkdir_with_parents(directory, 0755) < 0)
-                return file_failed("make", directory, errno);
+                return config_file_failed("make", directory, errno);
         if (!g_file_set_contents_full(temporary, line, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE, 0600,
                                       &error)) {
                 print_error("%s", error->message);
@@ -182,7 +164,7 @@ ExitStatus setup_put_token(Setup *s, const char *token) {
                 int r = errno;
 
                 (void) unlink(temporary);
-                return file_failed("write", s->token, r);
+                return config_file_failed("write", s->token, r);
         }
         s->token_written = true;
         return EXIT_STATUS_OK;
@@ -210,11 +192,11 @@ ExitStatus setup_keep_store(Setup *s) {
                 if (r == EBUSY)
                         print_error("%s is a mount point and cannot be moved aside: stop convened.socket and convened.service, move "
                                     "what is in it elsewhere, and try again", s->data);
-                return r == EBUSY ? EXIT_STATUS_CONFLICT : file_failed("move aside", s->data, r);
+                return r == EBUSY ? EXIT_STATUS_CONFLICT : config_file_failed("move aside", s->data, r);
         }
         s->kept = g_steal_pointer(&kept);
         if (mkdir(s->data, 0700) < 0 || chown(s->data, st.st_uid, st.st_gid) < 0)
-                return file_failed("make", s->data, errno);
+                return config_file_failed("make", s->data, errno);
         return EXIT_STATUS_OK;
 }
 

@@ -250,6 +250,10 @@ char *format_timespan_msec(uint64_t msec) {
         return g_string_free(s, FALSE);
 }
 
+char *format_exact_msec(uint64_t msec) {
+        return msec % 1000 == 0 ? g_strdup_printf("%" PRIu64 "s", msec / 1000) : g_strdup_printf("%" PRIu64 "ms", msec);
+}
+
 char *format_size(uint64_t bytes) {
         static const char suffixes[] = "BKMGTPE";
         uint64_t whole = bytes, rest = 0;

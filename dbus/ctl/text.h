@@ -43,6 +43,7 @@ char *acl_item_format(const AclItem *item);
 char *permissions_format(uint32_t permissions);                 /* "cdrwa", in this order */
 
 char *format_timespan_msec(uint64_t msec);                      /* "1h 30min", "10s", "250ms"; two units at most */
+char *format_exact_msec(uint64_t msec);                         /* "10s", "1500ms": for files, nothing rounded */
 char *format_size(uint64_t bytes);                              /* "16M", "1.5K", "12B" */
 char *format_time_msec(int64_t msec);                           /* local time, "2024-05-01 13:37:00.123" */
 char *format_ago(uint64_t usec);                                /* "5min ago" */

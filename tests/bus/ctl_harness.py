@@ -30,6 +30,23 @@ NOBODY = 65534
 OK, FAILURE, USAGE, NO_NODE, CONFLICT, ACCESS, UNREACHABLE, LIMIT, SESSION, FATE_UNKNOWN, HISTORY_GONE = range(11)
 
 
+BROKER_CONFIGURATION = """
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>custom</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*" eavesdrop="false"/>
+    <allow receive_sender="*"/>
+  </policy>
+</busconfig>
+"""
+
+
 class Skip(Exception):
     pass
 

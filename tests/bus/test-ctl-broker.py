@@ -8,23 +8,8 @@ import shutil
 import signal
 import subprocess
 
-from ctl_harness import NO_NODE, OK, SESSION, UNREACHABLE, Running, Skip, bad, equal, good, here, main, running
-
-CONFIGURATION = """
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>custom</type>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <allow own="*"/>
-    <allow send_destination="*" eavesdrop="false"/>
-    <allow receive_sender="*"/>
-  </policy>
-</busconfig>
-"""
+from ctl_harness import (BROKER_CONFIGURATION, NO_NODE, OK, SESSION, UNREACHABLE, Running, Skip, bad, equal, good, here, main,
+                         running)
 
 
 class Broker:
@@ -32,7 +17,7 @@ class Broker:
         if not shutil.which("dbus-daemon"):
             raise Skip("dbus-daemon is not installed")
         file = here.work / "broker.conf"
-        file.write_text(CONFIGURATION.format(socket=here.work / "broker"))
+        file.write_text(BROKER_CONFIGURATION.format(socket=here.work / "broker"))
         self.daemon = Running(["dbus-daemon", f"--config-file={file}", "--nofork", "--print-address"])
         address = self.daemon.line()
         here.agent.stop()

@@ -16,7 +16,9 @@
 #include "dbus/ctl/presence-file.h"
 #include "dbus/ctl/projection.h"
 #include "dbus/ctl/quota-text.h"
+#include "dbus/ctl/singleton-file.h"
 #include "dbus/ctl/text.h"
+#include "dbus/ctl/unit-facts.h"
 
 static void test_numbers(void) {
         uint64_t v = 77;
@@ -465,6 +467,82 @@ static void test_projection_names(void) {
         }
         g_assert_cmpint(projection_add_file(p, "...", "x", 1), ==, EXIT_STATUS_OK);
         g_assert_cmpint(projection_add_file(p, long_name + 1, "x", 1), ==, EXIT_STATUS_OK);
+static void test_unit_names(void) {
+        check_string(unit_from_argument("web"), "web.service");
+        check_string(unit_from_argument("backup.timer"), "backup.timer");
+        check_string(unit_from_argument("app@blue"), "app@blue.service");
+        check_string(unit_from_argument("a.b"), "a.b.service");
+        check_string(unit_from_argument("a\\x2db"), "a\\x2db.service");
+        static const char *const bad[] = { "", ".service", "@x.service", "../x", "a b", "a%n", "a\nb", "a/b.service" };
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++)
+                g_assert_null(unit_from_argument(bad[i]));
+
+        check_string(unit_stem("web.service"), "web");
+        check_string(unit_stem("backup.timer"), "backup.timer");
+        check_string(unit_stem("app@.service"), "app@");
+        g_assert_true(unit_is_template("app@.service"));
+        g_assert_false(unit_is_template("app@blue.service"));
+        g_assert_false(unit_is_template("app.service"));
+        g_assert_false(unit_is_template("app@b@.service"));
+}
+
+static void check_stop(UnitFacts u, uint64_t timeout_usec, uint64_t expected, const char *how) {
+        char *text;
+
+        u.id = u.id ?: (char *) "x.service";
+        g_assert_cmpuint(unit_stop_usec(&u, timeout_usec, &text), ==, expected);
+        check_string(text, how);
+}
+
+static void test_stop_times(void) {
+        check_stop((UnitFacts) { .timeout_stop_usec = 90000000 }, 0, 90000000, "TimeoutStopSec= gives 1min 30s to each of: SIGTERM");
+        check_stop((UnitFacts) { .timeout_stop_usec = 90000000 }, 1500000, 1500000, "TimeoutStopSec= gives 1s 500ms to each of: SIGTERM");
+        check_stop((UnitFacts) { .timeout_stop_usec = 1000000, .stop_commands = 2 }, 0, 3000000,
+                   "TimeoutStopSec= gives 1s to each of: 2 ExecStop=, SIGTERM");
+        check_stop((UnitFacts) { .timeout_stop_usec = 1000000, .stop_post_commands = 2 }, 0, 5000000,
+                   "TimeoutStopSec= gives 1s to each of: SIGTERM, SIGKILL, 2 ExecStopPost=, SIGTERM");
+        check_stop((UnitFacts) { .timeout_stop_usec = UINT64_MAX }, 0, UINT64_MAX,
+                   "TimeoutStopSec= gives as long as it likes to each of: SIGTERM");
+        check_stop((UnitFacts) { .timeout_stop_usec = UINT64_MAX / 2, .stop_commands = 2 }, 1000000, 3000000,
+                   "TimeoutStopSec= gives 1s to each of: 2 ExecStop=, SIGTERM");
+        check_stop((UnitFacts) { .timeout_stop_usec = 1000000, .timeout_abort_usec = UINT64_MAX, .stop_failure_mode = (char *) "abort" },
+                   0, UINT64_MAX, "TimeoutStopSec= gives 1s to each of: SIGTERM; and TimeoutAbortSec= gives as long as it likes to SIGABRT");
+        check_stop((UnitFacts) { .id = (char *) "x.timer", .timeout_stop_usec = UINT64_MAX }, 0, 0, "it stops at once");
+        check_stop((UnitFacts) { .id = (char *) "x.socket", .timeout_stop_usec = 1000000, .stop_commands = 1 }, 0, 2000000,
+                   "TimeoutStopSec= gives 1s to each of: ExecStopPre=, SIGTERM");
+}
+
+static void test_singleton_files(void) {
+        g_auto(SingletonSettings) s = {}, again = {}, none = {}, bad = {};
+        SingletonDropIn d = { .unit = "web.service", .leader = "web.service", .file_state = "enabled", .stop_timeout_msec = 1500 };
+
+        s = (SingletonSettings) {
+                .unit = g_strdup("app@a\\x2db.service"), .session_timeout_msec = 1500, .stop_timeout_msec = 2000, .copies = 2,
+                .preferred_hosts = g_strdup("h1 h2"),
+        };
+        g_autofree char *text = singleton_settings_format(&s);
+        singleton_settings_parse(text, &again);
+        g_assert_cmpstr(again.unit, ==, s.unit);
+        g_assert_cmpuint(again.session_timeout_msec, ==, 1500);
+        g_assert_cmpuint(again.stop_timeout_msec, ==, 2000);
+        g_assert_cmpuint(again.stand_back_msec, ==, 0);
+        g_assert_cmpuint(again.copies, ==, 2);
+        g_assert_cmpstr(again.preferred_hosts, ==, "h1 h2");
+        g_autofree char *same = singleton_settings_format(&again);
+        g_assert_cmpstr(text, ==, same);
+        singleton_settings_parse(NULL, &none);
+        g_assert_null(none.unit);
+        singleton_settings_parse("[Singleton]\nCopies=many\nSessionTimeout=x\nno line", &bad);
+        g_assert_cmpuint(bad.copies, ==, 0);
+
+        g_autofree char *drop_in = singleton_drop_in_format(&d);
+        check_string(singleton_drop_in_file_state(drop_in), "enabled");
+        check_string(singleton_drop_in_leader(drop_in), "web.service");
+        g_assert_cmpuint(singleton_drop_in_stop_timeout_msec(drop_in), ==, 1500);
+        g_assert_null(singleton_drop_in_file_state(NULL));
+        g_assert_null(singleton_drop_in_leader("[Unit]\nAfter=x\n"));
+        check_string(singleton_drop_in_path("app@.service"), "/etc/systemd/system/app@.service.d/50-convene-singleton.conf");
+        check_string(singleton_settings_path("backup.timer"), "/etc/convene/singleton.d/backup.timer.conf");
 }
 
 int main(int argc, char *argv[]) {
@@ -484,5 +562,8 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/ctl/exit-status", test_exit_status);
         g_test_add_func("/ctl/presence-file", test_presence_file);
         g_test_add_func("/ctl/projection/names", test_projection_names);
+        g_test_add_func("/ctl/unit-names", test_unit_names);
+        g_test_add_func("/ctl/stop-times", test_stop_times);
+        g_test_add_func("/ctl/singleton-files", test_singleton_files);
         return g_test_run();
 }

@@ -1,0 +1,309 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-ctl-singleton.py - "convenectl singleton enable" and "disable": files, links and what is asked of systemd, and that nothing is left of
+# an attempt that fails; see ctl_harness.py
+#
+# A host is a mount namespace with an /etc of its own, and a bus on which unit-manager answers.
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+from ctl_harness import (ACCESS, BROKER_CONFIGURATION, CONFLICT, CONVENECTL, CONVENED, FAILURE, NOBODY, NO_NODE, OK, PATIENCE, UNREACHABLE, USAGE, Answer,
+                         Running, Skip, equal, here, main)
+
+MANAGER = os.environ["UNIT_MANAGER"]
+DROP_IN, SETTINGS = "etc/systemd/system/{0}.d/50-convene-singleton.conf", "etc/convene/singleton.d/{0}.conf"
+
+SERVICE = {"LoadState": "s loaded", "ActiveState": "s inactive", "FragmentPath": "s /usr/lib/systemd/system/web.service", "Type": "s simple",
+           "KillMode": "s control-group", "SendSIGKILL": "b yes", "TimeoutStopUSec": "t 2000000", "TimeoutAbortUSec": "t 2000000",
+           "TimeoutStopFailureMode": "s terminate", "ExecStop": "commands 0", "ExecStopPost": "commands 0", "FileState": "disabled"}
+LOADED = {"LoadState": "s loaded", "ActiveState": "s inactive"}
+
+
+def service(**more):
+    return {**SERVICE, **more}
+
+
+class Host:
+    def __init__(self, units):
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix="convene-singleton-", dir=here.work))
+        for directory in ("bin", "lib/convene", "etc/convene/singleton.d", "etc/systemd/system"):
+            (self.root / directory).mkdir(parents=True)
+        shutil.copy(CONVENECTL, self.root / "bin/convenectl")
+        shutil.copy(CONVENED, self.root / "lib/convene/convened")
+        (self.root / "etc/convene/convened.conf").write_text(f"[Agent]\nName=h1\nData={self.root}/store\n")
+        (self.root / "broker.conf").write_text(BROKER_CONFIGURATION.format(socket=self.root / "bus"))
+        units = {**{f"convene-leader@{name.removesuffix('.service').replace('@.', '@sample.')}.service": LOADED for name in units},
+                 "convened.service": {**LOADED, "ActiveState": "s active"}, **units}
+        (self.root / "units").write_text("".join(
+            f"[{name}]\n" + "".join(f"{key}={value}\n" for key, value in properties.items()) for name, properties in units.items()))
+        (self.root / "calls").touch()
+        self.before = self.tree()
+
+    def tree(self):
+        return {str(path.relative_to(self.root)): path.read_text() if path.is_file() else None
+                for path in (self.root / "etc").rglob("*")}
+
+    def __enter__(self):
+        if os.getuid() != 0:
+            raise Skip("needs root")
+        if not shutil.which("dbus-daemon"):
+            raise Skip("dbus-daemon is not installed")
+        if subprocess.run(self.inside("true"), stderr=subprocess.DEVNULL).returncode:
+            raise Skip("no mount namespace can be made")
+        self.daemon = Running(["dbus-daemon", f"--config-file={self.root}/broker.conf", "--nofork", "--print-address"])
+        self.address = self.daemon.line()
+        self.systemd = Running([MANAGER, self.address, str(self.root)])
+        equal(self.systemd.line(), "ready")
+        return self
+
+    def __exit__(self, *what):
+        for process in (self.systemd, self.daemon):
+            process.close()
+
+    def inside(self, *words):
+        return ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(self.root / "etc"), *words]
+
+    def run(self, *words, user=None):
+        argv = self.inside(*(["setpriv", f"--reuid={user}", "--clear-groups"] if user else []), str(self.root / "bin/convenectl"), "singleton",
+                           *words)
+        (self.root / "calls").write_text("")
+        return Answer(subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=2 * PATIENCE,
+                                     env={**here.environment, "DBUS_SYSTEM_BUS_ADDRESS": self.address}))
+
+    def good(self, *words):
+        answer = self.run(*words)
+        equal((answer.status, answer.err), (OK, b""))
+        return answer.text
+
+    def bad(self, status, *mentions, words, **more):
+        """Fails so, and nothing is left of it."""
+        before = self.tree()
+        answer = self.run(*words, **more)
+        text = answer.err.decode()
+        assert answer.status == status and all(part in text for part in mentions), f"{words}: {answer}"
+        equal(answer.out, b"")
+        equal(self.tree(), before)
+        return text
+
+    def calls(self):
+        return (self.root / "calls").read_text().splitlines()
+
+    def read(self, pattern, name):
+        return (self.root / pattern.format(name)).read_text()
+
+    def lines(self, pattern, name):
+        return [line for line in self.read(pattern, name).splitlines() if line and not line.startswith("#")]
+
+
+ENABLE = ["Reload", "EnableUnitFiles {0}", "Reload", "ReloadOrTryRestartUnit convened.service", "StartUnit convene-candidate@{1}.target"]
+DISABLE = ["StopUnit convene-candidate@{1}.target", "StopUnit {0}", "StopUnit convene-leader@{1}.service",
+           "DisableUnitFiles convene-candidate@{1}.target", "Reload", "DisableUnitFiles {0}", "Reload",
+           "ReloadOrTryRestartUnit convened.service"]
+
+
+def calls(pattern, unit, *more):
+    return [line.format(unit, unit.removesuffix(".service")) for line in pattern]
+
+
+def test_service():
+    with Host({"web.service": service(FileState="enabled"), "convene-candidate@web.target": LOADED}) as host:
+        text = host.good("enable", "web", "--prefer=h2,h1", "--copies=2", "--stand-back=1min", "--session-timeout=4500ms")
+        equal(host.lines(SETTINGS, "web"), ["[Singleton]", "Unit=web.service", "SessionTimeout=4500ms", "StopTimeout=2s", "Copies=2",
+                                            "PreferredHosts=h2 h1", "StandBack=60s"])
+        equal(host.lines(DROP_IN, "web.service"), [
+            "[Unit]", "BindsTo=convene-leader@%N.service", "After=convene-leader@%N.service", "ConditionPathExists=/run/convene/leader/%N",
+            "Wants=convene-candidate@%N.target",
+            "[Service]", "EnvironmentFile=/run/convene/leader/%N.env", "LoadCredential=convene.token:/run/convene/leader/%N.token",
+            "[Install]", "WantedBy=", "RequiredBy=", "WantedBy=convene-leader@%N.service", "Also=convene-candidate@%N.target",
+            "[X-Convene]", "Singleton=web.service", "FileState=enabled"])
+        equal(text.splitlines(), ["/etc/convene/singleton.d/web.conf", "/etc/systemd/system/web.service.d/50-convene-singleton.conf"])
+        first = calls(ENABLE, "web.service")
+        equal(host.calls(), first[:1] + ["DisableUnitFiles web.service"] + first[1:])
+
+        # again: what is not given stays, and how the unit was before is not forgotten
+        host.good("enable", "web.service", "--copies=3", "--stop-timeout=1500ms")
+        equal(host.lines(SETTINGS, "web"), ["[Singleton]", "Unit=web.service", "SessionTimeout=4500ms", "StopTimeout=1500ms", "Copies=3",
+                                            "PreferredHosts=h2 h1", "StandBack=60s"])
+        assert "TimeoutStopSec=1500ms" in host.lines(DROP_IN, "web.service")
+        assert "FileState=enabled" in host.lines(DROP_IN, "web.service")
+        host.good("enable", "web.service")
+        assert "TimeoutStopSec=1500ms" in host.lines(DROP_IN, "web.service")
+
+        host.good("disable", "web")
+        equal(host.tree(), host.before)
+        after = calls(DISABLE, "web.service")
+        equal(host.calls(), after[:6] + ["EnableUnitFiles web.service"] + after[6:])
+        host.bad(NO_NODE, "no singleton on this host", words=["disable", "web"])
+
+
+def test_links_are_as_before():
+    for state, again in (("disabled", []), ("static", []), ("enabled-runtime", ["EnableUnitFiles web.service runtime"])):
+        with Host({"web.service": service(FileState=state), "convene-candidate@web.target": LOADED}) as host:
+            host.good("enable", "web")
+            host.good("disable", "web")
+            equal(host.calls()[6:-2], again)
+            equal(host.tree(), host.before)
+
+
+def test_unit_that_runs():
+    with Host({"web.service": service(ActiveState="s active"), "convene-candidate@web.target": LOADED}) as host:
+        assert "web.service ran here and was stopped" in host.good("enable", "web")
+        first = calls(ENABLE, "web.service")
+        equal(host.calls(), first[:3] + ["StopUnit web.service"] + first[3:])
+    # one that leads is left alone
+    with Host({"web.service": service(ActiveState="s active"), "convene-leader@web.service": {**LOADED, "ActiveState": "s active"}}) as host:
+        host.good("enable", "web")
+        equal(host.calls(), calls(ENABLE, "web.service"))
+
+
+def test_timer_and_what_it_starts():
+    timer = {"LoadState": "s loaded", "ActiveState": "s active", "FragmentPath": "s /etc/systemd/system/backup.timer", "Triggers": "as backup.service",
+             "Persistent": "b yes", "FileState": "enabled"}
+    with Host({"backup.timer": timer, "backup.service": service(ActiveState="s active"),
+               "convene-candidate@backup.timer.target": LOADED}) as host:
+        assert "Persistent=yes" in host.good("enable", "backup.timer")
+        equal(host.lines(SETTINGS, "backup.timer"), ["[Singleton]", "Unit=backup.timer", "StopTimeout=2s"])
+        equal(host.lines(DROP_IN, "backup.timer"), [
+            "[Unit]", "BindsTo=convene-leader@%n.service", "After=convene-leader@%n.service", "ConditionPathExists=/run/convene/leader/%n",
+            "Wants=convene-candidate@%n.target",
+            "[Install]", "WantedBy=", "RequiredBy=", "WantedBy=convene-leader@%n.service", "Also=convene-candidate@%n.target",
+            "[X-Convene]", "Singleton=backup.timer", "FileState=enabled"])
+        equal(host.lines(DROP_IN, "backup.service"), [
+            "[Unit]", "BindsTo=convene-leader@backup.timer.service", "After=convene-leader@backup.timer.service",
+            "ConditionPathExists=/run/convene/leader/backup.timer",
+            "[Service]", "EnvironmentFile=/run/convene/leader/backup.timer.env",
+            "LoadCredential=convene.token:/run/convene/leader/backup.timer.token", "[X-Convene]", "Singleton=backup.timer"])
+        assert "StopUnit backup.timer" in host.calls() and "StopUnit backup.service" in host.calls()
+        host.bad(CONFLICT, "backup.timer", words=["enable", "backup.service", "--stop-timeout=1s"])
+        host.good("disable", "backup.timer")
+        equal(host.tree(), host.before)
+
+
+def test_template_and_instances():
+    with Host({"app@.service": service(), "app@sample.service": service(), "app@blue.service": service(ActiveState="s active"),
+               "app@red.service": service()}) as host:
+        text = host.good("enable", "app@.service")
+        equal(host.lines(SETTINGS, "app@")[:2], ["[Singleton]", "Unit=app@.service"])
+        assert (host.root / DROP_IN.format("app@.service")).exists()
+        assert "For each instance" in text and "app@blue.service ran here" in text
+        equal([call for call in host.calls() if "convene-candidate" in call], ["StartUnit convene-candidate@app@blue.target"])
+        host.good("disable", "app@.service")
+        equal(host.tree(), host.before)
+    with Host({"app@blue.service": service()}) as host:
+        host.good("enable", "app@blue")
+        equal(host.lines(SETTINGS, "app@blue")[1], "Unit=app@blue.service")
+        equal(host.calls(), calls(ENABLE, "app@blue.service"))
+
+
+def test_too_slow_to_stop():
+    """The arithmetic is said, and what to do."""
+    with Host({"web.service": service(TimeoutStopUSec="t 90000000"), "ever.service": service(TimeoutStopUSec=f"t {2 ** 64 - 1}"),
+               "steps.service": service(ExecStop="commands 2", ExecStopPost="commands 1"),
+               "abort.service": service(TimeoutStopFailureMode="s abort", TimeoutAbortUSec="t 60000000")}) as host:
+        host.bad(USAGE, "may take 90s to stop", "a session of 10s", "SIGTERM", "--stop-timeout=", "--session-timeout=", words=["enable", "web"])
+        equal(host.calls(), [])
+        host.bad(USAGE, "for ever", "--stop-timeout=", words=["enable", "ever"])
+        # two of ExecStop=, SIGTERM, SIGKILL, one of ExecStopPost=, SIGTERM
+        host.bad(USAGE, "may take 12s", "2 ExecStop=, SIGTERM, SIGKILL, ExecStopPost=, SIGTERM", words=["enable", "steps"])
+        host.bad(USAGE, "may take 62s", "SIGABRT", words=["enable", "abort"])
+        host.good("enable", "web", "--session-timeout=2min")
+        host.good("enable", "ever", "--stop-timeout=5s")
+        host.good("enable", "steps", "--stop-timeout=1s")
+        equal(host.lines(SETTINGS, "steps")[2], "StopTimeout=6s")
+
+
+def test_what_stops_before_it():
+    """Units that need it and come after it are stopped first, each in its own time."""
+    with Host({"web.service": service(RequiredBy="as worker.service late.service web.socket", BoundBy="as other.service",
+                                      Before="as worker.service other.service shutdown.target"),
+               "worker.service": service(ConsistsOf="as part.service", Before="as part.service"), "other.service": service(),
+               "part.service": service(TimeoutStopUSec="t 1500000", Before="as web.service", RequiredBy="as web.service"),
+               "late.service": service(TimeoutStopUSec="t 9000000")}) as host:
+        host.good("enable", "web")
+        equal(host.lines(SETTINGS, "web")[2], "StopTimeout=7500ms")
+        host.good("enable", "web", "--stop-timeout=500ms")
+        equal(host.lines(SETTINGS, "web")[2], "StopTimeout=6s")
+        host.bad(USAGE, "web.service (", "after worker.service (", "after part.service (", "after other.service (",
+                 words=["enable", "web", "--stop-timeout=5s"])
+
+
+def test_what_cannot_be_one():
+    units = {
+        "kill.service": (service(KillMode="s process"), "KillMode=process"),
+        "none.service": (service(KillMode="s none"), "KillMode=none"),
+        "soft.service": (service(SendSIGKILL="b no"), "SendSIGKILL=no"),
+        "once.service": (service(Type="s oneshot"), "oneshot"),
+        "sysv.service": (service(FragmentPath="s /run/systemd/generator.late/sysv.service"), "generator"),
+        "brief.service": (service(Transient="b yes"), "transient"),
+        "masked.service": (service(LoadState="s masked"), "unmask"),
+        "broken.service": (service(LoadState="s bad-setting"), "cannot be loaded"),
+        "each.socket": (service(Accept="b yes"), "Accept=yes"),
+        "data.mount": (service(), "busy"),
+        "all.target": (service(), "a target cannot"),
+        "convened.service": (service(), "every host"),
+    }
+    with Host({"web.service": service(), **{name: properties for name, (properties, _) in units.items()}}) as host:
+        for name, (_, mention) in units.items():
+            host.bad(USAGE, name, mention, words=["enable", name])
+            equal(host.calls(), [])
+        host.bad(USAGE, "no such unit", words=["enable", "other.service"])
+        host.bad(USAGE, "not the name of a unit", words=["enable", "../x.service"])
+        host.bad(USAGE, "not the name of a member", words=["enable", "web", "--prefer=a/b"])
+    with Host({"link.service": service(FileState="linked")}) as host:
+        host.bad(CONFLICT, "link to a file elsewhere", words=["enable", "link"])
+
+
+def test_for_root_only():
+    with Host({"web.service": service()}) as host:
+        host.bad(ACCESS, "only root", words=["enable", "web"], user=NOBODY)
+        host.bad(ACCESS, "only root", words=["disable", "web"], user=NOBODY)
+
+
+def test_no_systemd():
+    with Host({"web.service": service()}) as host:
+        host.address = f"unix:path={host.root}/nowhere"
+        host.bad(UNREACHABLE, "cannot reach systemd", words=["enable", "web"])
+
+
+def test_a_step_fails():
+    """Whichever it is, all before it is taken back, also when it was a singleton before."""
+    units = {"web.service": service(FileState="enabled", ActiveState="s active"), "convene-candidate@web.target": LOADED}
+    for step in ("Reload", "DisableUnitFiles web.service", "EnableUnitFiles web.service", "StopUnit web.service",
+                 "ReloadOrTryRestartUnit convened.service", "StartUnit convene-candidate@web.target"):
+        with Host(units) as host:
+            (host.root / "fail").write_text(step)
+            answer = host.run("enable", "web")
+            text = answer.err.decode()
+            assert answer.status == FAILURE and "was told to fail" in text and "nothing was changed" in text, f"{step}: {answer}"
+            equal(host.tree(), host.before)
+            equal(host.calls()[-1], "StartUnit web.service")
+            if "UnitFiles" not in step and step != "Reload":
+                equal([call for call in host.calls() if "UnitFiles" in call][-2:], ["DisableUnitFiles web.service", "EnableUnitFiles web.service"])
+    with Host(units) as host:
+        host.good("enable", "web")
+        tree = host.tree()
+        (host.root / "fail").write_text("StartUnit convene-candidate@web.target")
+        equal(host.run("enable", "web", "--copies=2").status, FAILURE)
+        equal(host.tree(), tree)
+        equal([call for call in host.calls() if "UnitFiles" in call][-1], "EnableUnitFiles web.service")
+
+
+def test_another_drop_in_says_otherwise():
+    with Host({"web.service": service()}) as host:
+        # read by unit-manager behind ours
+        host.root.joinpath("etc/systemd/system/web.service.d").mkdir()
+        host.before = host.tree()
+        (host.root / "override").write_text("web.service TimeoutStopSec 8s\n")
+        answer = host.run("enable", "web", "--stop-timeout=1s")
+        equal(answer.status, CONFLICT)
+        assert "another drop-in" in answer.err.decode(), answer
+        equal([name for name in host.tree() if name.endswith(".conf")], ["etc/convene/convened.conf"])
+
+
+if __name__ == "__main__":
+    main(globals())
