@@ -467,6 +467,8 @@ static void test_projection_names(void) {
         }
         g_assert_cmpint(projection_add_file(p, "...", "x", 1), ==, EXIT_STATUS_OK);
         g_assert_cmpint(projection_add_file(p, long_name + 1, "x", 1), ==, EXIT_STATUS_OK);
+}
+
 static void test_unit_names(void) {
         check_string(unit_from_argument("web"), "web.service");
         check_string(unit_from_argument("backup.timer"), "backup.timer");
