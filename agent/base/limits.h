@@ -38,6 +38,7 @@
 #define LIMIT_UID_BYTES (16 * 1024 * 1024)      /* [limits] bytes=: bytes in those calls */
 #define LIMIT_UID_CONNECTIONS 256               /* [limits] connections=: to the local socket */
 #define LIMIT_CONNECTIONS 4096                  /* to the local socket, all users */
+#define LIMIT_CREDENTIALS 1024                  /* being given to units at one time */
 #define LIMIT_OUTPUT_BYTES (4 * 1024 * 1024)    /* unread by one connection of the local socket */
 #define LIMIT_HISTORY_EVENTS 65536              /* changes remembered for watches that resume */
 #define LIMIT_HISTORY_BYTES (16 * 1024 * 1024)

@@ -168,6 +168,19 @@ static int open_socket(Agent *a) {
         return server_listen(a->server, fd) < 0 ? AGENT_EXIT_FAILURE : 0;
 }
 
+/* What units load credentials from.  Only systemd hands it over. */
+static int open_credentials(Agent *a) {
+        int fd = fd_store_take_socket(a->fds, "credentials");
+
+        if (fd == -ENOENT)
+                return 0;
+        if (fd < 0 || server_listen_credentials(a->server, fd) < 0) {
+                journal(LOG_CRIT, NULL, "Cannot listen for units that load credentials");
+                return AGENT_EXIT_FAILURE;
+        }
+        return 0;
+}
+
 static int open_doors(Agent *a) {
         int r;
 
@@ -176,6 +189,8 @@ static int open_doors(Agent *a) {
 
         a->open = true;
         r = open_socket(a);             /* who came earlier waits in its queue */
+        if (r == 0)
+                r = open_credentials(a);
         if (r != 0) {
                 agent_end(a, r);
                 return r;

@@ -89,6 +89,13 @@ static void on_limit_reached(void *userdata, uid_t uid, const char *key, uint64_
                      "User %u has reached %s=%" PRIu64 " of [Limits] and is refused more", (unsigned) uid, key, value);
 }
 
+static void on_credential_refused(void *userdata, const char *unit, const char *name, const char *why) {
+        g_autofree char *field = g_strdup_printf("CONVENE_UNIT=%s", unit);
+
+        journal_send(LOG_WARNING, NULL, (const char *const[]) { field, NULL },
+                     "Credential %s is not given to %s, so that it does not start: %s", name, unit, why);
+}
+
 static void get_presences(void *userdata,
                           void (*each)(void *sink, const char *unit, const char *invocation, const char *path,
                                        uint64_t session, const char *error),
@@ -140,6 +147,7 @@ ServerAgent view_for_server(Agent *a) {
                 .singletons = get_singletons,
                 .hold = hold_singleton,
                 .limit_reached = on_limit_reached,
+                .credential_refused = on_credential_refused,
                 .token = tokens_make,
                 .rotate_key = rotation_begin,
                 .peer = get_peer,

@@ -69,6 +69,7 @@ struct Server {
         GQueue listeners;
         GQueue connections;
         uint64_t next_connection;
+        GQueue credentials;             /* credential.c */
         sd_id128_t socket_id;           /* what the local socket calls its server */
 
         struct Call *detached;          /* calls that no caller waits for, or whose answer must be heard anyway */

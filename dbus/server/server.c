@@ -12,6 +12,7 @@
 
 #include "dbus/server/attempt.h"
 #include "dbus/server/call.h"
+#include "dbus/server/credential.h"
 #include "dbus/server/grant.h"
 #include "dbus/server/handover.h"
 #include "dbus/server/owners.h"
@@ -122,6 +123,7 @@ Server *server_new(sd_event *event, Member *member, Units *units, Polkit *polkit
         s->accounts = g_hash_table_new(NULL, NULL);
         g_queue_init(&s->listeners);
         g_queue_init(&s->connections);
+        g_queue_init(&s->credentials);
         g_queue_init(&s->deliveries);
         deferred_init(&s->emit, server_on_emit, s);
         make_own_identities(s);
@@ -161,6 +163,7 @@ Server *server_free(Server *s) {
         if (!s)
                 return NULL;
 
+        credentials_close_all(s);
         sockets_close_all(s);
         broker_leave(s);
         grants_done(s);

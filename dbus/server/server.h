@@ -65,6 +65,8 @@ typedef struct ServerAgent {
                           void *sink);
         /* A user has reached a limit (its key in convened.conf and its value); at most once a minute and user.  May be NULL. */
         void (*limit_reached)(void *userdata, uid_t uid, const char *key, uint64_t value);
+        /* The credential of a unit is not given; `why` is a sentence.  May be NULL. */
+        void (*credential_refused)(void *userdata, const char *unit, const char *name, const char *why);
         /* Makes a token with which one host may join, `name` if not NULL; `done` is called once, with the token, or with a status and
          * a sentence that say why there is none. */
         void (*token)(void *userdata, const char *name, uint64_t lifetime_msec, ServerTokenDone done, void *sink);
@@ -99,6 +101,9 @@ int server_set_bus(Server *s, sd_bus *bus);
 
 /* Serves on a listening AF_UNIX socket, which now belongs to the server. */
 int server_listen(Server *s, int fd);
+
+/* Serves LoadCredential= of systemd on a listening AF_UNIX socket, which now belongs to the server; see credential.c. */
+int server_listen_credentials(Server *s, int fd);
 
 /* From the member's driver and from main. */
 void server_on_session_ended(Server *s, uint64_t session, bool expired);

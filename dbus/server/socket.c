@@ -21,10 +21,11 @@
 #endif
 
 #define ACCEPTS_PER_TURN 16
-#define ACCEPT_PAUSE_USEC (UINT64_C(1000) * 1000)       /* after running out of descriptors */
+#define ACCEPT_PAUSE_USEC (UINT64_C(1000) * 1000)       /* after running out of descriptors, or while it is closed */
 
 typedef struct Listener {
         Server *server;
+        const SocketKind *kind;
         int fd;
         sd_event_source *io, *again;
         GList link;
@@ -50,31 +51,49 @@ static int listener_on_again(sd_event_source *source, uint64_t usec, void *userd
         return sd_event_source_set_enabled(l->io, SD_EVENT_ON);
 }
 
+static void connection_accepted(Server *s, int fd, const struct ucred *peer) {
+        int no = 0;
+
+        if (!peer_is_admitted(s, peer)) {
+                s->counters.connections_refused++;
+                close(fd);
+                return;
+        }
+        /* No method takes a descriptor.  Kernels that do not know how to refuse them: see feed_fill(). */
+        (void) setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
+        connection_new(s, fd, peer);
+}
+
+static void listener_pause(Listener *l) {
+        (void) sd_event_source_set_enabled(l->io, SD_EVENT_OFF);
+        (void) sd_event_source_set_time_relative(l->again, ACCEPT_PAUSE_USEC);
+        (void) sd_event_source_set_enabled(l->again, SD_EVENT_ONESHOT);
+}
+
 static int listener_on_io(sd_event_source *source, int listening, uint32_t events, void *userdata) {
         Listener *l = userdata;
 
         for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
                 struct ucred peer;
                 socklen_t size = sizeof(peer);
-                int no = 0, fd;
+                int fd;
 
-                fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-                if (fd < 0) {
-                        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-                                (void) sd_event_source_set_enabled(l->io, SD_EVENT_OFF);
-                                (void) sd_event_source_set_time_relative(l->again, ACCEPT_PAUSE_USEC);
-                                (void) sd_event_source_set_enabled(l->again, SD_EVENT_ONESHOT);
-                        }
+                if (l->kind->is_open && !l->kind->is_open(l->server)) {
+                        listener_pause(l);
                         return 0;
                 }
-                if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || !peer_is_admitted(l->server, &peer)) {
+                fd = accept4(listening, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                if (fd < 0) {
+                        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+                                listener_pause(l);
+                        return 0;
+                }
+                if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) {
                         l->server->counters.connections_refused++;
                         close(fd);
                         continue;
                 }
-                /* No method takes a descriptor.  Kernels that do not know how to refuse them: see feed_fill(). */
-                (void) setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &no, sizeof(no));
-                connection_new(l->server, fd, &peer);
+                l->kind->accepted(l->server, fd, &peer);
         }
         return 0;
 }
@@ -87,11 +106,12 @@ static void listener_free(Listener *l) {
         g_free(l);
 }
 
-int server_listen(Server *s, int fd) {
+int socket_listen(Server *s, int fd, const SocketKind *kind) {
         Listener *l = g_new0(Listener, 1);
         int r;
 
         l->server = s;
+        l->kind = kind;
         l->fd = fd;
         l->link.data = l;
         g_queue_push_tail_link(&s->listeners, &l->link);
@@ -105,6 +125,12 @@ int server_listen(Server *s, int fd) {
         if (r < 0)
                 listener_free(l);
         return r;
+}
+
+int server_listen(Server *s, int fd) {
+        static const SocketKind kind = { .accepted = connection_accepted };
+
+        return socket_listen(s, fd, &kind);
 }
 
 void sockets_emit_changed(Server *s, const char *path, const char *interface, char **properties) {

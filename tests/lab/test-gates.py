@@ -175,5 +175,46 @@ def subtree_is_kept_in_files():
     assert run("cat", place + "/a") == "3"
 
 
+def secret_unit(name, credential):
+    put("/etc/systemd/system/" + name, "[Service]\nType=oneshot\nRemainAfterExit=yes\nLoadCredential=%s:/run/convene/credentials\n"
+        "User=daemon\nExecStart=sh -c 'cp $CREDENTIALS_DIRECTORY/%s /run/%s.got'\n" % (credential, credential, name))
+    run("touch", "/run/%s.got" % name)
+    run("chown", "daemon", "/run/%s.got" % name)
+    run("systemctl", "daemon-reload")
+
+
+@case
+def credential_is_the_data_of_a_znode():
+    secret_unit("secretive@.service", "password")
+    ctl("create", "--parents", "--acl=unit:secretive@one.service@*:r", "/convene/credentials/secretive@one.service/password", "to one only")
+    run("systemctl", "start", "secretive@one.service")
+    assert run("cat", "/run/secretive@.service.got") == "to one only"
+
+
+@case
+def credential_of_another_unit_fails_the_start():
+    ctl("create", "--parents", "--acl=unit:secretive@one.service@*:r", "/convene/credentials/secretive@two.service/password", "not to two")
+    for name in ("two", "three"):
+        assert status_of("systemctl", "start", "secretive@%s.service" % name) != 0
+        assert show("secretive@%s.service" % name, "ExecMainStatus")["ExecMainStatus"] == "243"
+    assert run("cat", "/run/secretive@.service.got") == "to one only"
+    log = run("journalctl", "-u", "convened.service", "-b", "-o", "cat")
+    assert "Credential password is not given to secretive@two.service" in log and "there is no znode" in log, log
+
+
+@case
+def credential_comes_from_an_agent_that_is_started_for_it():
+    ctl("create", "--parents", "--acl=unit:secretive@late.service@*:r", "/convene/credentials/secretive@late.service/password", "late")
+    run("systemctl", "stop", "convened.service")
+    run("systemctl", "start", "secretive@late.service")
+    assert run("cat", "/run/secretive@.service.got") == "late"
+    assert state("convened.service") == "active"
+
+
+@case
+def credentials_are_for_systemd():
+    assert run("stat", "--format=%a %U", "/run/convene/credentials").split() == ["600", "root"]
+
+
 if __name__ == "__main__":
     main("gates")
