@@ -72,8 +72,8 @@ def check_commands():
         if not re.search(rf"^{command}( |$)", page, re.M):
             missing.append(f"convenectl.1 has no line for {command}")
         options |= set(complete(command, "--"))
-        if command in ("sessions", "presence", "singleton", "member", "lease", "counter", "barrier", "group",
-                       "queue"):
+        if command in ("sessions", "presence", "singleton", "member", "lease", "counter", "barrier", "group", "queue",
+                       "reboot-slot"):
             for verb in complete(command, ""):
                 options |= set(complete(command, verb, "--"))
                 if not re.search(rf"^{command} \[?{verb}\b", page, re.M):

@@ -4,14 +4,12 @@
  * wait
  */
 
-#include <errno.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "dbus/ctl/command.h"
 #include "dbus/ctl/lookout.h"
 #include "dbus/ctl/output.h"
+#include "dbus/ctl/reaction.h"
 #include "dbus/ctl/recipe.h"
 #include "dbus/ctl/stat.h"
 
@@ -123,14 +121,6 @@ static ExitStatus check_arguments(const Ctl *c, unsigned count) {
         return o->command && !need_command(c) ? EXIT_STATUS_USAGE : EXIT_STATUS_OK;
 }
 
-/* Nothing is held any more, so it takes our place. */
-static int become(char **command) {
-        execvp(command[0], command);
-        int error = errno;
-        print_error("cannot run %s: %s", command[0], g_strerror(error));
-        return error == ENOENT ? 127 : 126;
-}
-
 ExitStatus cmd_wait(Ctl *c, char **arguments, unsigned count) {
         Wait w = { .ctl = c, .path = count > 0 ? arguments[0] : NULL };
         LookoutHandler handler = { .path = w.path, .look = look, .timed_out = give_up, .userdata = &w };
@@ -144,7 +134,5 @@ ExitStatus cmd_wait(Ctl *c, char **arguments, unsigned count) {
         lookout_free(w.lookout);
         if (e != EXIT_STATUS_OK || !c->options->command)
                 return e;
-        ctl_disconnect(c);
-        fflush(stdout);
-        return become(c->options->command);
+        return reaction_become(c);
 }

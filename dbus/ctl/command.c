@@ -121,6 +121,13 @@ static const Command table[] = {
         { "group", "join", "NAME -- COMMAND...", "Run a command that is a member of a group meanwhile", NULL,
           O(AS) | O(DATA) | O(ACL) | O(SESSION_TIMEOUT), 1, 1, { ARGUMENT_GROUP }, .runs_command = true,
           .run = cmd_group_join },
+        { "reboot-slot", "status", "NAME", "List the hosts of a group that are down for maintenance, or about to be", NULL,
+          O(SUPER) | O(LINEARIZABLE), 1, 1, { ARGUMENT_REBOOT_SLOT }, .run = cmd_reboot_slot_status },
+        { "reboot-slot", "acquire", "NAME [-- COMMAND...]", "Wait until this host may go down, and say that it does", NULL,
+          O(SUPER) | O(SLOTS) | O(TRY) | O(ACL), 1, 1, { ARGUMENT_REBOOT_SLOT }, .runs_command = true,
+          .run = cmd_reboot_slot_acquire },
+        { "reboot-slot", "release", "NAME [HOST]", "Say that this host, or another, is up again", NULL,
+          O(SUPER), 1, 2, { ARGUMENT_REBOOT_SLOT, ARGUMENT_MEMBER }, .run = cmd_reboot_slot_release },
 
         { "queue", "list", "NAME", "List what is in a queue", "Queues", 0, 1, 1, { ARGUMENT_QUEUE }, .run = cmd_queue_list },
         { "queue", "put", "NAME DATA|-", "Put an item and print its path", NULL,

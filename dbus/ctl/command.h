@@ -25,6 +25,7 @@ typedef enum ArgumentKind {
         ARGUMENT_BARRIER,
         ARGUMENT_GROUP,
         ARGUMENT_QUEUE,
+        ARGUMENT_REBOOT_SLOT,
 } ArgumentKind;
 
 #define ARGUMENTS_MANY UINT_MAX
@@ -74,6 +75,10 @@ ExitStatus cmd_sessions_show(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_sessions_close(Ctl *c, char **arguments, unsigned count);
 /* cmd-wait.c */
 ExitStatus cmd_wait(Ctl *c, char **arguments, unsigned count);
+/* cmd-reboot-slot.c */
+ExitStatus cmd_reboot_slot_acquire(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_reboot_slot_release(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_reboot_slot_status(Ctl *c, char **arguments, unsigned count);
 /* cmd-on-change.c */
 ExitStatus cmd_on_change(Ctl *c, char **arguments, unsigned count);
 /* cmd-project.c */

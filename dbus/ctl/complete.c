@@ -214,6 +214,9 @@ static void offer_argument(Ctl *c, ArgumentKind kind, const char *prefix) {
         case ARGUMENT_QUEUE:
                 offer_names(c, "/convene/queues", prefix);
                 break;
+        case ARGUMENT_REBOOT_SLOT:
+                offer_names(c, "/convene/reboot-slots", prefix);
+                break;
         case ARGUMENT_FILE:
                 puts(":file");          /* the shell knows files better */
                 break;

@@ -6,6 +6,10 @@
 
 #include "dbus/ctl/reaction.h"
 
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
 #include "dbus/ctl/output.h"
 #include "dbus/ctl/recipe.h"
 
@@ -41,4 +45,15 @@ void reaction_run(const Ctl *c, const char *path) {
                 spawn(systemctl, path);
         else if (o->command)
                 spawn(o->command, path);
+}
+
+int reaction_become(Ctl *c) {
+        char **command = c->options->command;
+
+        ctl_disconnect(c);
+        fflush(stdout);
+        execvp(command[0], command);
+        int error = errno;
+        print_error("cannot run %s: %s", command[0], g_strerror(error));
+        return error == ENOENT ? 127 : 126;
 }

@@ -2,6 +2,7 @@
 """Units that wait for a quorum, a znode or other hosts hold nothing up, and start when it is time; others follow the tree."""
 
 from labtest import case, ctl, ctl_json, exists, lab, main, run, show, state, status_of, wait
+from state import leader
 
 GATED = """\
 [Unit]
@@ -214,6 +215,24 @@ def credential_comes_from_an_agent_that_is_started_for_it():
 @case
 def credentials_are_for_systemd():
     assert run("stat", "--format=%a %U", "/run/convene/credentials").split() == ["600", "root"]
+
+
+@case
+def host_reboots_when_it_is_its_turn():
+    """The other host is down; when it is up again this one goes, and gives its slot back when it has booted."""
+    run("systemctl", "enable", "--now", "convene-reboot-slot@web.service", "convene-reboot@web.path")
+    ctl("create", "--parents", "/convene/reboot-slots/web/other")
+    run("touch", "/run/reboot-required")
+    wait("it waits", lambda: "waiting for a slot of other" in run("journalctl", "-u", "convene-reboot@web.service", "-b", "-o", "cat"))
+    assert [one["host"] for one in ctl_json("reboot-slot", "status", "web")] == ["other"]
+    ctl("reboot-slot", "release", "web", "other")
+    # in the lab a host that reboots goes down, and is booted by hand
+    wait("it goes down", lambda: not leader("h1"), 60)
+    boot()
+    wait("the slot is free", lambda: ctl_json("reboot-slot", "status", "web") == [])
+    assert show("convene-reboot@web.service", "ActiveState")["ActiveState"] == "inactive"
+    log = run("journalctl", "-u", "convene-reboot-slot@web.service", "-b", "-p", "warning", "-o", "cat")
+    assert not log.strip(), log
 
 
 if __name__ == "__main__":
