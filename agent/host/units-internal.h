@@ -29,7 +29,7 @@ struct Units {
         sd_event *event;
         sd_bus *bus;                    /* NULL: no systemd to ask */
         char *owner;                    /* systemd's unique name there; NULL: not there, or not known yet */
-        sd_bus_slot *owner_slot, *changed_slot, *new_slot, *reloading_slot;
+        sd_bus_slot *owner_slot, *changed_slot, *new_slot, *reloading_slot, *queued_slot;
         sd_bus_slot *find_slot, *subscribe_slot, *scan_slot;    /* calls under way */
         sd_event_source *retry;         /* armed when a question failed without an answer */
         bool scan_again;                /* something may have started since the scan under way was sent */
@@ -39,6 +39,8 @@ struct Units {
         UnitJob *jobs;
 
         GPtrArray *listeners;           /* UnitListener */
+        void (*queued)(void *userdata, const char *unit);
+        void *queued_userdata;
 };
 
 /* Who wants to know of runs that begin. */
@@ -54,6 +56,9 @@ int unit_state_read(sd_bus_message *m, UnitState *ret);
 
 /* Processes of a run that is over: gone, or waiting for the next run. */
 bool unit_state_is_over(const UnitState *s);
+
+/* The match for units_set_queued(), where it is wanted and not there. */
+int units_match_queued(Units *u);
 
 /* A question by object path; as those of units.h otherwise. */
 UnitLookup *units_lookup_path(Units *u, const char *path, UnitLookupDone done, void *userdata);

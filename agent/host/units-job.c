@@ -243,3 +243,35 @@ UnitJob *units_ask_job_type(Units *u, const char *unit, UnitJobDone done, void *
                 job_finish_later(j, r);
         return j;
 }
+
+/*
+ * Whatever is queued
+ */
+
+static int on_queued(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        Units *u = userdata;
+        const char *unit;
+
+        if (units_believes(u, m) && sd_bus_message_read(m, "uos", NULL, NULL, &unit) > 0)
+                u->queued(u->queued_userdata, unit);
+        return 0;
+}
+
+int units_match_queued(Units *u) {
+        if (!u->queued || !u->bus || u->queued_slot)
+                return 0;
+        return sd_bus_add_match_async(u->bus, &u->queued_slot,
+                                      "type='signal',sender='" SYSTEMD_NAME "',path='" SYSTEMD_OBJECT "',"
+                                      "interface='" SYSTEMD_MANAGER "',member='JobNew'",
+                                      on_queued, NULL, u);
+}
+
+void units_set_queued(Units *u, void (*queued)(void *userdata, const char *unit), void *userdata) {
+        assert(u);
+
+        u->queued = queued;
+        u->queued_userdata = userdata;
+        if (!queued)
+                u->queued_slot = sd_bus_slot_unref(u->queued_slot);
+        (void) units_match_queued(u);   /* if it fails, so does the bus, and it is asked for again with the next one */
+}

@@ -3,8 +3,8 @@
 /*
  * Units
  *
- * One subscription and four matches serve every unit: the manager's name changes owner (PID 1 re-executed itself), it has
- * reloaded, it loaded a unit, a unit's state changed.  A match keeps nobody from addressing a signal to the agent alone, and
+ * One subscription and five matches serve every unit: the manager's name changes owner (PID 1 re-executed itself), it has
+ * reloaded, it loaded a unit, a unit's state changed, a job was queued (where somebody wants to know).  A match keeps nobody from addressing a signal to the agent alone, and
  * sd-bus cannot tell which well-known name a sender has: so each handler looks at the sender itself.
  *
  * Answers and signals of one sender arrive in the order in which they were sent.  So a run is first asked for, and
@@ -400,6 +400,8 @@ static void units_connect(Units *u) {
                                     "path_namespace='" SYSTEMD_UNIT_PREFIX "',arg0='" SYSTEMD_UNIT "'",
                                     units_on_changed);
         if (r >= 0)
+                r = units_match_queued(u);
+        if (r >= 0)
                 r = sd_bus_call_method_async(u->bus, &u->find_slot, BROKER_NAME, "/org/freedesktop/DBus", BROKER_NAME,
                                              "GetNameOwner", units_on_found_owner, u, "s", SYSTEMD_NAME);
         if (r < 0)
@@ -411,6 +413,7 @@ static void units_disconnect(Units *u) {
         u->reloading_slot = sd_bus_slot_unref(u->reloading_slot);
         u->new_slot = sd_bus_slot_unref(u->new_slot);
         u->changed_slot = sd_bus_slot_unref(u->changed_slot);
+        u->queued_slot = sd_bus_slot_unref(u->queued_slot);
         u->find_slot = sd_bus_slot_unref(u->find_slot);
         u->subscribe_slot = sd_bus_slot_unref(u->subscribe_slot);
         u->scan_slot = sd_bus_slot_unref(u->scan_slot);

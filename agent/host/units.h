@@ -64,6 +64,9 @@ UnitRun *unit_run_free(UnitRun *r);
 void units_set_started(Units *u, bool (*wanted)(void *userdata, const char *unit),
                        void (*started)(void *userdata, const UnitFacts *facts), void *userdata);
 
+/* Tells of each job that is queued for a unit, whoever asked for it.  One listener; NULL: none. */
+void units_set_queued(Units *u, void (*queued)(void *userdata, const char *unit), void *userdata);
+
 /* Jobs: starts or stops a unit, as `systemctl` does, and waits for the outcome.  `done` is called once, later: error 0 and the job's result
  * ("done", "failed", "timeout", "canceled", ...), or a negative errno and NULL if systemd could not be asked, refused, or has not answered
  * for a minute; the job may go on then.  What has become of the unit is for a lookup to say.  Cancelled, it goes on unheard. */

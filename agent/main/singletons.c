@@ -49,6 +49,7 @@ Singletons *singletons_free(Singletons *s) {
         if (!s)
                 return NULL;
         units_set_started(s->units, NULL, NULL, s);
+        units_set_queued(s->units, NULL, NULL);
         g_hash_table_unref(s->by_name);
         singleton_set_free(s->set);
         g_ptr_array_unref(s->problems);
@@ -106,6 +107,14 @@ static void on_started(void *userdata, const UnitFacts *facts) {
                 singleton_on_unit_started(one);
 }
 
+/* A unit that an administrator has stopped here is started by one: where it does not lead, that is all there is to be seen of it. */
+static void on_queued(void *userdata, const char *unit) {
+        Singleton *one = find_of_unit(userdata, unit);
+
+        if (one && one->stopped)
+                singleton_let_go(one);
+}
+
 /*
  * Beginning
  */
@@ -156,6 +165,7 @@ void singletons_load(Singletons *s) {
                 singleton_set_file(one, singleton_set_match(s->set, one->unit));
         }
         units_set_started(s->units, is_wanted, on_started, s);
+        units_set_queued(s->units, on_queued, s);
 }
 
 /*

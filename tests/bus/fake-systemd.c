@@ -416,6 +416,8 @@ static void obey(char **words) {
         Unit *u = words[0] && words[1] ? unit_get(words[1]) : NULL;
 
         g_assert_nonnull(u);
+        if (g_str_equal(words[0], "start") || g_str_equal(words[0], "restart"))
+                g_assert_cmpint(sd_bus_emit_signal(bus, OBJECT, MANAGER, "JobNew", "uos", ++jobs, OBJECT "/job/0", u->name), >=, 0);
         if (g_str_equal(words[0], "start"))
                 is_leader(u) ? guard_start(u) : unit_start(u);
         else if (g_str_equal(words[0], "stop"))

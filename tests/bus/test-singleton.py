@@ -91,7 +91,17 @@ def test_administrator_stops():
         host.start()
         assert "was stopped on this host" in host.wait_state("held")["text"]
         host.systemd.order("restart", candidate())
-        assert host.leads() > first
+        second = host.leads()
+        assert second > first
+        host.systemd.order("stop", "myapp.service")
+        host.wait_state("held")
+        host.systemd.order("start", "myapp.service")
+        third = host.leads()
+        assert third > second
+        host.systemd.order("stop", "myapp.service")
+        host.wait_state("held")
+        host.called("Hold", "sba{sv}", "myapp", "false", "0")
+        assert host.leads() > third
 
 
 def test_restart_of_the_application():

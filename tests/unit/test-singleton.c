@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /*
- * Singletons: names, the stop margin, the leader file
+ * Singletons: names, the stop margin, the leader file, when to stand back, the settings
  */
 
 #include <string.h>
@@ -11,6 +11,8 @@
 #include "agent/base/leader-file.h"
 #include "agent/base/singleton-name.h"
 #include "agent/base/stop-margin.h"
+#include "agent/host/singleton-file.h"
+#include "agent/recipe/candidacy.h"
 
 static void test_names(void) {
         static const char *const good[] = { "myapp", "myapp@blue", "backup.timer", "a-b_c:d.e", "dev-disk\\x2dby.mount" };
@@ -114,6 +116,93 @@ static void test_file(void) {
         g_assert_nonnull(leader_file_check(&other, sizeof(other), "a"));
 }
 
+/* Doubles up to the most, and begins anew after a run that was long enough. */
+static void test_stand_back(void) {
+        static const uint64_t wanted[] = { 10, 20, 40, 80, 160, 300, 300, 300 };
+        StandBack b = { 0 };
+
+        for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++)
+                g_assert_cmpuint(stand_back_msec(&b, 299, 10, 300), ==, wanted[i]);
+        for (unsigned i = 0; i < 100; i++)
+                g_assert_cmpuint(stand_back_msec(&b, 0, 10, 300), ==, 300);
+        g_assert_cmpuint(stand_back_msec(&b, 300, 10, 300), ==, 10);
+        g_assert_cmpuint(stand_back_msec(&b, 0, 10, 300), ==, 20);
+        b = (StandBack) { 0 };
+        g_assert_cmpuint(stand_back_msec(&b, 0, 500, 300), ==, 300);
+        b = (StandBack) { 0 };
+        g_assert_cmpuint(stand_back_msec(&b, 0, 0, 300), ==, 0);
+}
+
+static void test_yields(void) {
+        static const char *const queue[] = { "a", "b", "c", "d" }, *const preferred[] = { "c", "b", NULL }, *const none[] = { NULL },
+                                 *const absent[] = { "x", NULL };
+
+        g_assert_true(candidacy_yields(queue, 4, 0, 1, preferred));             /* to c */
+        g_assert_true(candidacy_yields(queue, 4, 1, 1, preferred));             /* b to c */
+        g_assert_false(candidacy_yields(queue, 4, 2, 1, preferred));            /* c to nobody */
+        g_assert_true(candidacy_yields(queue, 4, 3, 1, preferred));
+        g_assert_false(candidacy_yields(queue, 1, 0, 1, preferred));            /* alone */
+        g_assert_false(candidacy_yields(queue, 4, 1, 3, preferred));            /* c leads as well: only d waits */
+        g_assert_false(candidacy_yields(queue, 4, 0, 1, none));
+        g_assert_false(candidacy_yields(queue, 4, 0, 1, absent));
+        g_assert_false(candidacy_yields(queue, 4, 0, 1, NULL));
+        g_assert_false(candidacy_yields(queue, 4, 4, 1, preferred));            /* not in the queue */
+        g_assert_false(candidacy_yields(queue, 4, UINT_MAX, 1, preferred));
+}
+
+static char *parse_error(const char *text) {
+        char *error = NULL;
+
+        g_assert_null(singleton_file_parse("/etc/x.conf", text, strlen(text), &error));
+        return error;
+}
+
+static void test_settings(void) {
+        static const char text[] = "# a comment\n[Singleton]\nUnit=myapp@.service\nStopTimeout=1min 30s\nSessionTimeout=2min\nCopies=3\n"
+                                   "PreferredHosts= web1  web2 \nStandBack=5\nStandBackMax=1h\nX-By=convenectl\n[X-More]\na=b\n";
+        static const struct {
+                const char *text, *mentions;
+        } bad[] = {
+                { "[Singleton]\nUnit=a.service\n", "lacks StopTimeout=" },
+                { "[Singleton]\nStopTimeout=1\n", "lacks Unit=" },
+                { "[Singleton]\nUnit=a\n", "Unit=a: is not" },
+                { "[Singleton]\nUnit=*.service\n", "Unit=*.service: is not" },
+                { "[Singleton]\nUnit=../a.service\n", "is not the name" },
+                { "[Singleton]\nUnit=a.env.service\n", "is not the name" },
+                { "[Singleton]\nUnit=a.service b.service\n", "is not the name" },
+                { "[Singleton]\nUnit=a.service\nStopTimeout=soon\n", "StopTimeout=soon: is no time span" },
+                { "[Singleton]\nUnit=a.service\nStopTimeout=\n", "is empty" },
+                { "[Singleton]\nUnit=a.service\nStopTimeout=2d\n", "more than a day" },
+                { "[Singleton]\nSessionTimeout=500ms\n", "less than a second" },
+                { "[Singleton]\nCopies=0\n", "Copies=0" },
+                { "[Singleton]\nCopies=1001\n", "Copies=1001" },
+                { "[Singleton]\nCopies=-1\n", "Copies=-1" },
+                { "[Singleton]\nPreferredHosts=a b/c\n", "no host's name" },
+                { "[Singleton]\nunit=a.service\n", "is not a key of [Singleton]" },
+                { "[Presence]\nUnit=a.service\n", "is not a section" },
+                { "Unit=a.service\n", "/etc/x.conf" },
+        };
+        char *error = NULL;
+        g_autoptr(SingletonFile) f = singleton_file_parse("/etc/x.conf", text, strlen(text), &error);
+
+        g_assert_cmpstr(error, ==, NULL);
+        g_assert_cmpstr(f->unit, ==, "myapp@.service");
+        g_assert_cmpuint(f->stop_msec, ==, 90000);
+        g_assert_cmpuint(f->session_msec, ==, 120000);
+        g_assert_cmpuint(f->stand_back_msec, ==, 5000);
+        g_assert_cmpuint(f->stand_back_max_msec, ==, 3600000);
+        g_assert_cmpuint(f->copies, ==, 3);
+        g_assert_cmpuint(g_strv_length(f->preferred), ==, 2);
+        for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+                g_autofree char *said = parse_error(bad[i].text);
+
+                g_assert_nonnull(said);
+                if (!strstr(said, bad[i].mentions))
+                        g_error("%s: %s", bad[i].text, said);
+        }
+        g_assert_null(parse_error("# only a comment\n"));              /* a mask */
+}
+
 int main(int argc, char *argv[]) {
         g_test_init(&argc, &argv, NULL);
 
@@ -122,6 +211,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/singleton/candidates", test_candidates);
         g_test_add_func("/singleton/margin", test_margin);
         g_test_add_func("/singleton/file", test_file);
+        g_test_add_func("/singleton/stand-back", test_stand_back);
+        g_test_add_func("/singleton/yields", test_yields);
+        g_test_add_func("/singleton/settings", test_settings);
 
         return g_test_run();
 }
