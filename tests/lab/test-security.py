@@ -20,7 +20,7 @@ EVERYBODY = [[ALL, "world", "anyone"]]
 TREE, SESSIONS, WATCHES = "org.convene1.Tree", "org.convene1.Sessions", "org.convene1.Watches"
 LOCKS, LEASES, COUNTERS = "org.convene1.Locks", "org.convene1.Leases", "org.convene1.Counters"
 BARRIERS, GROUPS, QUEUES = "org.convene1.Barriers", "org.convene1.Groups", "org.convene1.Queues"
-AGENT, ENSEMBLE = "org.convene1.Agent", "org.convene1.Ensemble"
+AGENT, ENSEMBLE, SINGLETONS = "org.convene1.Agent", "org.convene1.Ensemble", "org.convene1.Singletons"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
@@ -203,6 +203,9 @@ def calls_beside_the_tree(own, others, none, admin):
         (WATCHES, "SetWatches", "ttsasa{sv}", [9, 0, "data", ["/sec"], none], "ok"),
         (WATCHES, "Unwatch", "ts", [7, "/sec"], "ok"),
         ("org.convene1.Statistics", "Get", "", [], "ok"),
+        (SINGLETONS, "List", "a{sv}", [none], "ok"),
+        (SINGLETONS, "Move", "ssa{sv}", ["sec", "", none], "NoAuth"),
+        (SINGLETONS, "Hold", "sba{sv}", ["sec", True, none], "NoAuth"),
         (AGENT, "ListPresences", "", [], "ok"),
         (AGENT, "Checkpoint", "", [], "NoAuth"),
         (ENSEMBLE, "ListMembers", "", [], "ok"),
@@ -633,12 +636,66 @@ def sec_18_recursive_watch_shows_no_unreadable_child():
 
 
 #
+# SEC-19, SEC-20
+#
+
+def asked_of_systemd(member, signature, *arguments):
+    """What systemd says when the agent's user asks for something; "" if it did it, or would have."""
+    said = run("sh", "-c", 'setpriv --reuid=convene --regid=convene --clear-groups busctl --timeout=20 --quiet call "$@" 2>&1', "sh",
+               "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", member, signature,
+               *arguments, status=None)
+    return said.strip() if re.search(r"denied|authentication required|not permitted", said, re.I) else ""
+
+
+@case
+def sec_19_agent_starts_and_stops_leader_units_alone():
+    leader = "convene-leader@sec.service"
+    assert not asked_of_systemd("StartUnit", "ss", leader, "replace"), "its own unit is refused"
+    assert not asked_of_systemd("StopUnit", "ss", leader, "replace"), "its own unit is refused"
+    assert show(leader, "ActiveState")["ActiveState"] == "inactive", "it does not lead"
+    for unit in ("dbus.service", "convened.service", "rescue.target", "convene-candidate@sec.target", "systemd-journald.service"):
+        for member in ("StartUnit", "StopUnit", "RestartUnit", "ReloadUnit"):
+            assert asked_of_systemd(member, "ss", unit, "replace"), "%s %s is allowed" % (member, unit)
+    for what in (("RestartUnit", "ss", leader, "replace"), ("KillUnit", "ssi", "dbus.service", "all", "9"), ("ResetFailedUnit", "s", "dbus.service"),
+                 ("SetUnitProperties", "sba(sv)", "dbus.service", "true", "1", "CPUWeight", "t", "1"),
+                 ("EnableUnitFiles", "asbb", "1", "convened.service", "true", "false"),
+                 ("MaskUnitFiles", "asbb", "1", "cron.service", "true", "false"),
+                 ("StartTransientUnit", "ssa(sv)a(sa(sv))", "convene-leader@x.service", "fail", "0", "0"),
+                 ("StartTransientUnit", "ssa(sv)a(sa(sv))", "sec.service", "fail", "0", "0"),
+                 ("Reload", ""), ("SetEnvironment", "as", "1", "A=b")):
+        assert asked_of_systemd(*what), "%s is allowed" % (what,)
+
+
+@case
+def sec_20_names_are_names_and_nothing_else():
+    """Neither a unit's instance nor what stands in the tree becomes a path, a specifier or a command."""
+    prepare()
+    before = agent()
+    for name in ("x.env", "x.token", "x.service", r"a\x2f..\x2fb", "sec20"):
+        run("systemctl", "start", "convene-candidate@%s.target" % name)
+    with Bus("system", ROOT) as bus:
+        for name in ("$(reboot)", "a;b", "a%n", "x y", "-x"):
+            bus.call(TREE, "Create", "saysa{sv}", ["/convene/elections/" + name, b"", "persistent", {"parents": ("b", True)}])
+        for name in ("../x", "a/b", "a%n", "", "$(reboot)", "x.env", "a\nb", "a" * 225):
+            for member, signature, rest in (("Hold", "sba{sv}", [True, {}]), ("Move", "ssa{sv}", ["", {}])):
+                assert bus.outcome(SINGLETONS, member, signature, [name, *rest]) == "BadArguments", (member, name)
+        rows = [row["name"] for row in bus.call(SINGLETONS, "List", "a{sv}", [{}])[0]]
+        assert "sec20" in rows, rows
+        assert not set(rows) & {"x.env", "x.token", "x.service", "$(reboot)", "a;b", "a%n", "x y", "-x"}, rows
+    assert run("sh", "-c", "ls -A /run/convene/leader /run/convene/stopped /var/lib/convene/held 2>/dev/null | grep -v : | grep . || true").strip() == ""
+    for name in ("x.env", "x.token", "x.service", r"a\x2f..\x2fb", "sec20"):
+        run("systemctl", "stop", "convene-candidate@%s.target" % name)
+    unharmed(before)
+
+
+#
 # SEC-21, SEC-22, SEC-23
 #
 
 @case
 def sec_21_unit_is_sound_and_tight():
-    out = run("systemd-analyze", "verify", "--man=no", "convened.service", "convened.socket")
+    out = run("systemd-analyze", "verify", "--man=no", "convened.service", "convened.socket", "convene-leader@x.service",
+              "convene-candidate@x.target")
     assert not out.strip(), out
     out = run("systemd-analyze", "security", "--no-pager", "--threshold=15", "convened.service")
     print("# " + out.strip().splitlines()[-1])
