@@ -8,8 +8,14 @@
 
 #include <string.h>
 
+#include "agent/recipe/break.h"
+
 static bool is_ready(const char *name) {
         return strcmp(name, BARRIER_READY) == 0;
+}
+
+static bool is_full(const BarrierCount *b) {
+        return b->full || b->present + RECIPE_BREAK(BARRIER_EARLY) >= b->wanted;
 }
 
 void barrier_look(BarrierCount *b, const char *const *names, unsigned names_count) {
@@ -21,7 +27,7 @@ void barrier_look(BarrierCount *b, const char *const *names, unsigned names_coun
                 else
                         b->present++;
         }
-        b->full = b->full || b->present >= b->wanted;
+        b->full = is_full(b);
 }
 
 bool barrier_saw(BarrierCount *b, const char *name, bool gone) {
@@ -35,7 +41,7 @@ bool barrier_saw(BarrierCount *b, const char *name, bool gone) {
                 b->present -= b->present > 0;
         else
                 b->present++;
-        b->full = b->full || b->present >= b->wanted;
+        b->full = is_full(b);
         return b->full && !before;
 }
 

@@ -12,6 +12,12 @@
 
 #include <glib.h>
 
+#include "agent/recipe/break.h"
+
+#ifdef CONVENE_BREAK
+unsigned recipe_break;
+#endif
+
 static const struct {
         const char *word;
         ContenderRole role;

@@ -6,6 +6,8 @@
 
 #include "agent/recipe/counter.h"
 
+#include "agent/recipe/break.h"
+
 bool counter_parse(const uint8_t *data, size_t size, int64_t *ret) {
         uint64_t value = 0;
 
@@ -24,4 +26,16 @@ void counter_format(int64_t value, uint8_t ret[static COUNTER_BYTES]) {
 
 bool counter_add(int64_t value, int64_t delta, int64_t *ret) {
         return !__builtin_add_overflow(value, delta, ret);
+}
+
+Request counter_request(const char *path, const Stat *seen, const uint8_t bytes[static COUNTER_BYTES]) {
+        return (Request) {
+                .op = seen->czxid != 0 ? REQUEST_SET_DATA : REQUEST_CREATE,
+                .path = path,
+                .data = bytes,
+                .data_size = COUNTER_BYTES,
+                .mode = CREATE_PERSISTENT,
+                .version = RECIPE_BREAK(COUNTER_BLIND) ? VERSION_ANY : seen->version,
+                .czxid = seen->czxid,
+        };
 }

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/member/member.h"
+
 #define COUNTER_BYTES 8
 
 /* False for data that is no counter's. */
@@ -19,3 +21,6 @@ bool counter_parse(const uint8_t *data, size_t size, int64_t *ret);
 void counter_format(int64_t value, uint8_t ret[static COUNTER_BYTES]);
 /* False if the sum is beyond what a counter can say. */
 bool counter_add(int64_t value, int64_t delta, int64_t *ret);
+
+/* What makes it `bytes` if it still is what was read with `seen` (czxid 0: there was none); all borrowed. */
+Request counter_request(const char *path, const Stat *seen, const uint8_t bytes[static COUNTER_BYTES]);

@@ -11,6 +11,8 @@
 
 #include <glib.h>
 
+#include "agent/recipe/break.h"
+
 #define NUMBER_DIGITS_MAX 19
 #define USEC_PER_MSEC 1000
 
@@ -105,4 +107,23 @@ bool lease_hand_over(const LeaseSight *s, const char *holder, const char *to, Le
                 return false;
         *ret = record_new(s, to, to[0] != '\0' ? s->record.ttl_msec : 0);
         return true;
+}
+
+Request lease_request(const LeaseSight *s, const char *path, const char *text) {
+        return (Request) {
+                .op = s->there ? REQUEST_SET_DATA : REQUEST_CREATE,
+                .path = path,
+                .data = (const uint8_t *) text,
+                .data_size = (uint32_t) strlen(text),
+                .mode = CREATE_PERSISTENT,
+                .version = RECIPE_BREAK(LEASE_BLIND) ? VERSION_ANY : s->version,
+                .czxid = s->czxid,
+        };
+}
+
+uint64_t lease_sighted(LeaseSighting *last, Zxid mzxid, uint64_t now_usec) {
+        if (last->mzxid != mzxid && !(RECIPE_BREAK(LEASE_SEEN_ANEW) && last->mzxid != 0))
+                last->seen_usec = now_usec;
+        last->mzxid = mzxid;
+        return last->seen_usec;
 }

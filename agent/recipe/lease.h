@@ -23,7 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/base/zxid.h"
+#include "agent/member/member.h"
 
 #define LEASE_HOLDER_BYTES 256
 #define LEASE_TTL_MAX_MSEC (UINT64_C(366) * 24 * 3600 * 1000)
@@ -60,3 +60,15 @@ uint64_t lease_until_usec(uint64_t asked_usec, uint64_t ttl_msec);
 bool lease_take(const LeaseSight *s, const char *holder, uint64_t ttl_msec, uint64_t now_usec, LeaseRecord *ret);
 /* The same to hand it to somebody ("": nobody); false unless `holder` has it. */
 bool lease_hand_over(const LeaseSight *s, const char *holder, const char *to, LeaseRecord *ret);
+
+/* What writes `text` (lease_format()) if the znode still is as it was seen; all borrowed. */
+Request lease_request(const LeaseSight *s, const char *path, const char *text);
+
+/* Since when an agent has seen a znode as it is. */
+typedef struct LeaseSighting {
+        Zxid mzxid;
+        uint64_t seen_usec;
+} LeaseSighting;
+
+/* The znode has this mzxid now: since when, as far as the last sighting says, which is brought up to date. */
+uint64_t lease_sighted(LeaseSighting *last, Zxid mzxid, uint64_t now_usec);

@@ -9,6 +9,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "agent/recipe/break.h"
+
 struct Lineup {
         GArray *entries;                /* LineupEntry, in order */
         GHashTable *places;             /* name, borrowed -> 1 + place */
@@ -21,7 +23,7 @@ static uint32_t circle(const LineupEntry *e) {
 static gint compare(gconstpointer a, gconstpointer b) {
         const LineupEntry *x = a, *y = b;
 
-        if (circle(x) != circle(y))
+        if (circle(x) != circle(y) && !RECIPE_BREAK(SEQUENCE_AS_TEXT))
                 return circle(x) < circle(y) ? -1 : 1;
         return strcmp(x->name, y->name);        /* one parent gives a number once, but names can be made by hand */
 }
@@ -31,6 +33,8 @@ static unsigned find_begin(const GArray *entries) {
         uint32_t widest = 0;
         unsigned begin = 0;
 
+        if (RECIPE_BREAK(SEQUENCE_AS_TEXT))
+                return 0;
         for (unsigned i = 0; i < entries->len; i++) {
                 const LineupEntry *e = &g_array_index(entries, LineupEntry, i);
                 const LineupEntry *before = &g_array_index(entries, LineupEntry, i > 0 ? i - 1 : entries->len - 1);
@@ -115,11 +119,11 @@ bool lineup_holds(const Lineup *l, unsigned place, uint32_t slots, unsigned *ret
         assert(slots > 0);
 
         if (e->parsed.role == CONTENDER_LEASE) {
-                if (place < slots)
+                if (place < slots + RECIPE_BREAK(SLOT_TOO_MANY))
                         return true;
                 behind = place - 1;
         } else if (contender_role_is_shared(e->parsed.role)) {
-                if (e->exclusive_before == 0)
+                if (e->exclusive_before == 0 || (RECIPE_BREAK(READER_LOOKS_AT_ONE) && e->exclusive_before != place))
                         return true;
                 behind = e->exclusive_before - 1;
         } else {
@@ -130,4 +134,16 @@ bool lineup_holds(const Lineup *l, unsigned place, uint32_t slots, unsigned *ret
         if (ret_behind)
                 *ret_behind = behind;
         return false;
+}
+
+LineupStanding lineup_stand(const Lineup *l, const char *name, uint32_t slots) {
+        unsigned place;
+
+        if (!lineup_find(l, name, &place))
+                return STANDING_GONE;
+        return lineup_holds(l, place, slots, NULL) ? STANDING_HOLDS : STANDING_WAITS;
+}
+
+bool lineup_wakes(WatchEventType type) {
+        return type == (RECIPE_BREAK(WAKES_ON_ARRIVAL) ? WATCH_EVENT_CREATED : WATCH_EVENT_DELETED);
 }

@@ -17,6 +17,7 @@
 
 #include <glib.h>
 
+#include "agent/member/member.h"
 #include "agent/recipe/contender.h"
 
 typedef struct LineupEntry {
@@ -24,6 +25,12 @@ typedef struct LineupEntry {
         ContenderName parsed;
         unsigned exclusive_before;      /* 1 + the place of the last one before that is no reader; 0: there is none */
 } LineupEntry;
+
+typedef enum LineupStanding {
+        STANDING_GONE,                  /* it is not there */
+        STANDING_WAITS,
+        STANDING_HOLDS,
+} LineupStanding;
 
 typedef struct Lineup Lineup;
 
@@ -40,3 +47,9 @@ bool lineup_find(const Lineup *l, const char *name, unsigned *ret_place);
 /* Does the one at `place` hold, as one of `slots` (for a lease; 1 or more)?  If not, *ret_behind is the place of the one that it
  * waits for: nothing changes for it before that one has gone, or, for a lease, before one of those up to it has. */
 bool lineup_holds(const Lineup *l, unsigned place, uint32_t slots, unsigned *ret_behind);
+
+/* The same by its name. */
+LineupStanding lineup_stand(const Lineup *l, const char *name, uint32_t slots);
+
+/* Has to be looked again after this event?  Contenders who come queue up behind those who are there. */
+bool lineup_wakes(WatchEventType type);

@@ -12,6 +12,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/member/member.h"
+
 #define WORKQUEUE_PREFIX "item-"
 #define WORKQUEUE_CLAIM "claim"
 #define WORKQUEUE_DEAD "dead"           /* the queue's child that is the queue of what was taken too often */
@@ -35,3 +37,10 @@ typedef enum WorkqueueVerdict {
 
 /* Of the items in their order, one after another. */
 WorkqueueVerdict workqueue_judge(const WorkqueueTaker *t, bool claimed, uint32_t attempts);
+/* The same, by the item's Stat. */
+WorkqueueVerdict workqueue_consider(const WorkqueueTaker *t, const Stat *item);
+
+/* Is this the claim, as it is now, of who has this token? */
+bool workqueue_is_claim_of(const Stat *claim, Zxid token);
+/* The operations of the multi by which who has the claim with this token has done the item; all borrowed. */
+void workqueue_ack(const char *item, const char *claim, Zxid token, Request ret[static 2]);

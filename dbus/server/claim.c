@@ -63,15 +63,12 @@ static void bury(Grant *g, const ListItem *item) {
 
 /* True: go on to the next. */
 static bool consider(Grant *g, const ListItem *item, bool *ret_chosen) {
-        bool claimed = item->stat.children_count > 0;
-        uint32_t attempts = workqueue_attempts(item->stat.cversion, item->stat.children_count);
-
         if (item->stat.czxid == 0) {            /* it may not be read: it is for others, but what comes first comes first */
                 if (g->taker.ordered)
                         grant_refuse(g, CONVENE_NO_AUTH, g->queue);
                 return !g->taker.ordered;
         }
-        switch (workqueue_judge(&g->taker, claimed, attempts)) {
+        switch (workqueue_consider(&g->taker, &item->stat)) {
         case WORKQUEUE_NEXT:
                 return true;
         case WORKQUEUE_BURY:
@@ -122,7 +119,7 @@ static bool claim_choose(Grant *g) {
         return chosen;
 }
 
-static GrantStanding claim_stand(Grant *g) {
+static LineupStanding claim_stand(Grant *g) {
         return g->name && grant_is_there(g) ? STANDING_HOLDS : STANDING_GONE;
 }
 

@@ -41,6 +41,7 @@ static void change_look(Attempt *a) {
         Plan *p = a->plan;
         uint8_t bytes[COUNTER_BYTES];
         int64_t before;
+        Request r;
         Stat stat;
 
         if (!see(a, &before, &stat))
@@ -57,15 +58,8 @@ static void change_look(Attempt *a) {
                 return;
         }
         counter_format(p->after, bytes);
-        attempt_submit(a, &(Request) {
-                .op = stat.czxid != 0 ? REQUEST_SET_DATA : REQUEST_CREATE,
-                .path = a->path,
-                .data = bytes,
-                .data_size = sizeof(bytes),
-                .mode = CREATE_PERSISTENT,
-                .version = stat.version,
-                .czxid = stat.czxid,
-        });
+        r = counter_request(a->path, &stat, bytes);
+        attempt_submit(a, &r);
 }
 
 static void change_applied(Attempt *a) {

@@ -16,26 +16,23 @@ bool grant_is_there(const Grant *g) {
 }
 
 /* Locks, slots, leadership: by the names of all who contend. */
-static GrantStanding contender_stand(Grant *g) {
+static LineupStanding contender_stand(Grant *g) {
         const Lineup *l = place_lineup(&g->guest);
-        unsigned place;
 
-        if (!g->name || !lineup_find(l, g->name, &place))
-                return STANDING_GONE;
-        return lineup_holds(l, place, g->slots, NULL) ? STANDING_HOLDS : STANDING_WAITS;
+        return g->name ? lineup_stand(l, g->name, g->slots) : STANDING_GONE;
 }
 
 const GrantKind grant_contender = { .is_sequential = true, .stand = contender_stand };
 
 /* A group takes everybody. */
-static GrantStanding member_stand(Grant *g) {
+static LineupStanding member_stand(Grant *g) {
         return g->name && grant_is_there(g) ? STANDING_HOLDS : STANDING_GONE;
 }
 
 const GrantKind grant_member = { .label = "member", .stand = member_stand };
 
 /* A double barrier, once it has been full since this one came. */
-static GrantStanding entrant_stand(Grant *g) {
+static LineupStanding entrant_stand(Grant *g) {
         if (!g->count.known) {
                 g_autoptr(GPtrArray) names = place_children(g->server, g->parent);
 

@@ -129,25 +129,22 @@ static uint64_t now_usec(const Grant *g) {
         return now;
 }
 
-static uint64_t margin_usec(const Grant *g) {
+static TenureClock read_clock(const Grant *g) {
+        TenureClock c = {
+                .now_usec = now_usec(g),
+                .deadline_usec = member_session_deadline(g->server->member, g->owned->id),
+        };
         SessionInfo info;
 
-        if (!tree_get_session(member_get_tree(g->server->member), g->owned->id, &info))
-                return 0;
-        return (uint64_t) info.timeout_msec * 1000 / MARGIN_DIVISOR;
+        if (tree_get_session(member_get_tree(g->server->member), g->owned->id, &info))
+                c.timeout_msec = info.timeout_msec;
+        return c;
 }
 
-/* When what is held must be given up, as far as is known now. */
 static uint64_t give_up_usec(Grant *g) {
-        uint64_t deadline = member_session_deadline(g->server->member, g->owned->id), margin = margin_usec(g);
+        TenureClock c = read_clock(g);
 
-        if (deadline != 0) {
-                g->unknown_since_usec = 0;
-                return deadline > margin ? deadline - margin : 1;
-        }
-        if (g->unknown_since_usec == 0)
-                g->unknown_since_usec = now_usec(g);
-        return g->unknown_since_usec + margin;
+        return tenure_give_up_usec(&g->tenure, &c);
 }
 
 static int on_promise(sd_event_source *source, uint64_t usec, void *userdata);
@@ -162,6 +159,15 @@ static void watch_promise(Grant *g, uint64_t at_usec) {
         (void) sd_event_source_set_enabled(g->promise, SD_EVENT_ONESHOT);
 }
 
+/* Whoever held it is told first, and its session ends once it has had the time to act on that. */
+static void grant_lose(Grant *g) {
+        TenureClock c = read_clock(g);
+
+        g->state = GRANT_LOST;
+        owners_tell_lost(g->owned);
+        watch_promise(g, tenure_release_usec(&c));
+}
+
 static int on_promise(sd_event_source *source, uint64_t usec, void *userdata) {
         Grant *g = userdata;
         uint64_t at;
@@ -173,9 +179,13 @@ static int on_promise(sd_event_source *source, uint64_t usec, void *userdata) {
                 deferred_schedule(&g->server->later, &g->work);
                 return 0;
         }
+        if (g->state == GRANT_LOST) {
+                grant_leave(g);
+                return 0;
+        }
         at = give_up_usec(g);
         if (now_usec(g) >= at) {
-                grant_leave(g);
+                grant_lose(g);
                 return 0;
         }
         watch_promise(g, at);
@@ -203,14 +213,15 @@ static bool is_marked(const Grant *g) {
 
 /* Told twice is as good as told once: the mark goes last. */
 static void tell(Grant *g) {
-        uint64_t at = give_up_usec(g), now = now_usec(g);
+        TenureClock clock = read_clock(g);
+        uint64_t at;
         char c;
 
-        if (g->unknown_since_usec != 0) {
-                watch_promise(g, MIN(at, now + margin_usec(g) / MARGIN_DIVISOR));
+        if (!tenure_may_begin(&g->tenure, &clock, &at)) {
+                watch_promise(g, at);
                 return;
         }
-        if (now >= at || send(g->owned->fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        if (send(g->owned->fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
                 grant_leave(g);
                 return;
         }
@@ -222,7 +233,7 @@ static void tell(Grant *g) {
 static void grant_answer(Grant *g) {
         g_autoptr(sd_bus_message) reply = call_new_reply(g->call);
         g_autofree char *path = g->kind->choose ? g_strdup(g->parent) : g_strdup_printf("%s/%s", g->parent, g->name);
-        uint32_t grace_msec = (uint32_t) (margin_usec(g) / 1000);
+        uint32_t grace_msec = (uint32_t) (tenure_grace_usec(read_clock(g).timeout_msec) / 1000);
         int k;
 
         if (!reply)
@@ -240,11 +251,11 @@ static void grant_answer(Grant *g) {
 }
 
 static void grant_give(Grant *g) {
-        uint64_t at = give_up_usec(g);
+        TenureClock c = read_clock(g);
+        uint64_t at;
 
-        /* Its turn, but of an ensemble that this agent has not heard of for too long. */
-        if (g->unknown_since_usec != 0 || now_usec(g) >= at) {
-                watch_promise(g, now_usec(g) + margin_usec(g) / MARGIN_DIVISOR);
+        if (!tenure_may_begin(&g->tenure, &c, &at)) {
+                watch_promise(g, at);
                 return;
         }
         grant_answer(g);
@@ -253,7 +264,7 @@ static void grant_give(Grant *g) {
 }
 
 /* It need not be its turn.  What may be told that it holds at any time is held to its promise from now on. */
-static void grant_give_pending(Grant *g, GrantStanding standing) {
+static void grant_give_pending(Grant *g, LineupStanding standing) {
         if (g->state == GRANT_WAITING) {
                 grant_answer(g);
                 if (g->state == GRANT_HELD)
@@ -274,7 +285,7 @@ static void grant_choose(Grant *g) {
 
 static void grant_on_look(void *userdata) {
         Grant *g = userdata;
-        GrantStanding standing;
+        LineupStanding standing;
 
         if (!g->owned || g->state == GRANT_LEAVING)
                 return;
@@ -326,7 +337,7 @@ static void on_made(Call *call, const Result *result) {
                 return;
         if (result->status == CONVENE_OK) {
                 g->name = g_strdup(strrchr(result->path, '/') + 1);
-                g->token = result->stat.czxid;
+                g->token = tenure_token(result);
         }
         grant_made(g, result);
 }

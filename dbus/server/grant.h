@@ -9,19 +9,19 @@
  * looked at again whenever one of them has gone.  So a release is one entry, and costs nobody else a message.
  *
  * What is held is given up before the ensemble could give it to another: the descriptor hangs up while a quarter of the
- * session's timeout is left of the promise (DESIGN 2.8).
+ * session's timeout is left of the promise (DESIGN 2.8), and its session ends when that is over (agent/recipe/tenure.h).
  *
  * Whoever asked for a pending one has the descriptor while it waits, and reads a byte from it when it holds.  Until then a byte lies
  * unread in our end: a mark that is kept where the descriptor is kept, over a restart of the agent.
  */
 
 #include "agent/recipe/barrier.h"
+#include "agent/recipe/tenure.h"
 #include "agent/recipe/workqueue.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/place.h"
 #include "dbus/server/recipe.h"
 
-#define MARGIN_DIVISOR 4                /* of the session's timeout that is left when a promise is given up */
 #define GRANT_SLOTS "leases"            /* below a semaphore's path, as Curator has it */
 
 typedef enum GrantState {
@@ -29,14 +29,9 @@ typedef enum GrantState {
         GRANT_CREATING,                 /* its znode */
         GRANT_WAITING,
         GRANT_HELD,
+        GRANT_LOST,                     /* hung up; whoever held it has its grace still */
         GRANT_LEAVING,                  /* until its session has ended */
 } GrantState;
-
-typedef enum GrantStanding {
-        STANDING_GONE,                  /* its znode is not there */
-        STANDING_WAITS,
-        STANDING_HOLDS,
-} GrantStanding;
 
 typedef struct Grant Grant;
 
@@ -46,7 +41,7 @@ typedef struct GrantKind {
         /* May be NULL.  Which parent it is to be made below; false: none at the moment.  Asked until one was made.  It may submit
          * something else first, about the parent it has set, as `making`. */
         bool (*choose)(Grant *g);
-        GrantStanding (*stand)(Grant *g);
+        LineupStanding (*stand)(Grant *g);
         int (*answer)(Grant *g, sd_bus_message *reply);         /* appends what goes beyond the usual; may be NULL */
         void (*saw)(void *userdata, WatchEventType type, const char *path, Zxid zxid);  /* of its guest */
 } GrantKind;
@@ -82,7 +77,7 @@ struct Grant {
 
         uint64_t patience_usec;         /* UINT64_MAX: no end */
         sd_event_source *patience;
-        uint64_t unknown_since_usec;    /* recovered, and nothing has been promised yet */
+        Tenure tenure;
         sd_event_source *promise;
         Deferred work;
 };

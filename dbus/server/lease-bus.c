@@ -71,15 +71,7 @@ static bool see(Attempt *a, LeaseSight *ret) {
 static void write_record(Attempt *a, const LeaseSight *s) {
         const Plan *p = a->plan;
         g_autofree char *text = lease_format(&p->record);
-        Request r = {
-                .op = s->there ? REQUEST_SET_DATA : REQUEST_CREATE,
-                .path = a->path,
-                .data = (const uint8_t *) text,
-                .data_size = (uint32_t) strlen(text),
-                .mode = CREATE_PERSISTENT,
-                .version = s->version,
-                .czxid = s->czxid,
-        };
+        Request r = lease_request(s, a->path, text);
 
         attempt_submit(a, &r);
 }

@@ -192,7 +192,7 @@ static void bind_owner(Server *s, Caller *c, OpenPlan *p, OwnedSession *o) {
         if (p->kind == OWNER_UNIT)
                 owners_watch_unit(o, p->unit, p->invocation);
         if (p->kind == OWNER_DESCRIPTOR) {
-                (void) fd_store_push(s->fds, o->id, p->label[0] != '\0' ? p->timeout_msec / MARGIN_DIVISOR : 0, p->fds[0]);
+                (void) fd_store_push(s->fds, o->id, p->label[0] != '\0' ? (uint32_t) (tenure_grace_usec(p->timeout_msec) / 1000) : 0, p->fds[0]);
                 if (owners_watch_descriptor(o, p->fds[0]) < 0)
                         owners_end(o);
                 p->fds[0] = -1;                 /* the session's */

@@ -132,6 +132,11 @@ void owners_hang_up(OwnedSession *o) {
         owners_end(o);
 }
 
+void owners_tell_lost(OwnedSession *o) {
+        o->hangup = sd_event_source_disable_unref(o->hangup);   /* it would tell of this */
+        hang_up(o);
+}
+
 static void on_closed(Call *call, const Result *result) {
         Server *s = call->server;
         uint64_t *id = call->plan;

@@ -79,6 +79,7 @@ void owners_touch(OwnedSession *o);             /* an explicit one's timeout sta
 void owners_keep(OwnedSession *o);
 void owners_end(OwnedSession *o);               /* its owner has ended */
 void owners_hang_up(OwnedSession *o);           /* DESCRIPTOR: ends it, and its owner sees it at once */
+void owners_tell_lost(OwnedSession *o);          /* DESCRIPTOR: its owner sees that it is lost; it ends later */
 int owners_watch_descriptor(OwnedSession *o, int fd);   /* takes fd */
 void owners_watch_unit(OwnedSession *o, const char *unit, sd_id128_t invocation);
 

@@ -110,8 +110,7 @@ static void place_on_event(void *userdata, uint64_t watch, WatchEventType type, 
         if (!p)
                 return;
         place_tell(p, type, path, zxid);
-        /* Contenders who come queue up behind those who are there. */
-        if (type == WATCH_EVENT_DELETED || p->keen > 0)
+        if (lineup_wakes(type) || p->keen > 0)
                 deferred_schedule(&s->later, &p->look);
 }
 

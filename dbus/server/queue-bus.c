@@ -107,13 +107,11 @@ static int method_take(Caller *c, sd_bus_message *m) {
 static void ack_look(Attempt *a) {
         g_autofree char *claim = g_strdup_printf("%s/" WORKQUEUE_CLAIM, a->path);
         const Zxid *token = a->plan;
-        Request operations[] = {
-                { .op = REQUEST_DELETE, .path = claim, .version = VERSION_ANY, .czxid = *token },
-                { .op = REQUEST_DELETE, .path = a->path, .version = VERSION_ANY },
-        };
+        Request operations[2];
         Holder h;
 
-        if (!holder_read(a->server, claim, &h) || h.stat.czxid != *token)
+        workqueue_ack(a->path, claim, *token, operations);
+        if (!holder_read(a->server, claim, &h) || !workqueue_is_claim_of(&h.stat, *token))
                 attempt_refuse(a, CONVENE_NOT_HELD);
         else
                 attempt_submit(a, &(Request) {

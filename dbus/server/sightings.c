@@ -8,17 +8,13 @@
 
 #include <string.h>
 
+#include "agent/recipe/lease.h"
 #include "dbus/server/attempt.h"
 #include "dbus/server/server-private.h"
 
-typedef struct Sighting {
-        Zxid mzxid;
-        uint64_t seen_usec;
-} Sighting;
-
 struct Sightings {
         Server *server;
-        GHashTable *by_path;            /* path -> Sighting */
+        GHashTable *by_path;            /* path -> LeaseSighting */
         bool stale;                     /* changes may have been missed */
         Guest guest;                    /* at the root of all leases */
 };
@@ -26,19 +22,18 @@ struct Sightings {
 typedef struct Sightings Sightings;
 
 static void sightings_put(Sightings *all, const char *path, Zxid mzxid, uint64_t seen_usec) {
-        Sighting *one = g_new(Sighting, 1);
+        LeaseSighting *one = g_new(LeaseSighting, 1);
 
-        *one = (Sighting) { mzxid, seen_usec };
+        *one = (LeaseSighting) { mzxid, seen_usec };
         g_hash_table_insert(all->by_path, g_strdup(path), one);
 }
 
 uint64_t sightings_get(Server *s, const char *path, Zxid mzxid) {
-        const Sighting *one = g_hash_table_lookup(s->sightings->by_path, path);
-        uint64_t now;
+        LeaseSighting *one = g_hash_table_lookup(s->sightings->by_path, path);
+        uint64_t now = attempt_now_usec();
 
-        if (one && one->mzxid == mzxid)
-                return one->seen_usec;
-        now = attempt_now_usec();
+        if (one)
+                return lease_sighted(one, mzxid, now);
         sightings_put(s->sightings, path, mzxid, now);
         return now;
 }
@@ -72,7 +67,7 @@ static void on_look(void *userdata) {
         for (guint i = 0; i < names->len; i++) {
                 g_autofree char *path = g_strdup_printf(RECIPE_LEASES "/%s", (const char *) names->pdata[i]);
                 Request r = { .op = REQUEST_EXISTS, .path = path, .caller = server_reading_identities(s) };
-                const Sighting *seen = g_hash_table_lookup(before, path);
+                const LeaseSighting *seen = g_hash_table_lookup(before, path);
                 Result result;
 
                 tree_read(member_tree(s->member), &r, &result);

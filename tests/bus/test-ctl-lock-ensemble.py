@@ -174,6 +174,28 @@ def test_quorum_lost():
     wait_queue(m, "promise", 0)
 
 
+def test_heard_again():
+    """The ensemble is back just when the promise has run out: whoever held the lock has the grace that it was told, still."""
+    leader = ensemble.leader()
+    m, other = ensemble.others(leader)
+    one = holder(m, "grace", "--session-timeout=12s")
+    one.begun()
+    waiter = holder(other, "grace")
+    wait_queue(m, "grace", 2)
+    for frozen in (leader, other):
+        frozen.running.kill(signal.SIGSTOP)
+    one.lost()
+    lost = time.monotonic()
+    for frozen in (leader, other):
+        frozen.running.kill(signal.SIGCONT)
+    waiter.begun()
+    passed = time.monotonic() - lost
+    assert passed > 2.7, passed             # a quarter of 12 s, less what it took to see that it is lost
+    waiter.release()
+    wait_queue(m, "grace", 0)
+    ensemble.whole(3)
+
+
 def test_restarted_alone():
     """The agent comes back without a quorum, and has the descriptor from its service manager: it hangs up before the ensemble could
     give the lock to another."""
