@@ -32,6 +32,7 @@ typedef enum EventType {
         EVENT_CLIENT,                   /* number: the client */
         EVENT_ADMIN,
         EVENT_PHASE,                    /* host 0: phase 2 begins; 1: how far has it come? */
+        EVENT_RECIPE,                   /* host, run: its callers of recipes go on */
         _EVENT_MAX,
 } EventType;
 

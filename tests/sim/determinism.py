@@ -20,7 +20,7 @@ def hashes(sim, profile, perturb, jobs, seeds):
 
 def main():
     sim, seeds = sys.argv[1], int(sys.argv[2])
-    for profile in 'fast', 'slow-disk':
+    for profile in 'fast', 'slow-disk', 'recipes':
         first = hashes(sim, profile, 0, 1, seeds)
         for perturb, jobs in (85, 1), (170, 3):
             again = hashes(sim, profile, perturb, jobs, seeds)

@@ -54,18 +54,25 @@ static void heal_last_after(World *w, uint64_t usec) {
         agenda_add(&w->agenda, w->now_usec + usec, EVENT_HEAL_LINKS, 0, w->partitions->len - 1);
 }
 
-void fault_on_heal_links(World *w, uint64_t number) {
+static void heal_links(World *w, guint number) {
         Partition *p = w->partitions->pdata[number];
 
         if (!p)
                 return;
         w->partitions->pdata[number] = NULL;
-        TRACE(w, "partition %" PRIu64 " heals", number);
+        TRACE(w, "partition %u heals", number);
         for (uint32_t a = 1; a <= w->params.hosts; a++)
                 for (uint32_t b = 1; b <= w->params.hosts; b++)
                         if (p->blocked[a][b])
                                 network_unblock(w, a, b);
         g_free(p);
+}
+
+void fault_on_heal_links(World *w, uint64_t number) {
+        if (number != FAULT_EVERY_PARTITION)
+                heal_links(w, (guint) number);
+        for (guint i = 0; number == FAULT_EVERY_PARTITION && i < w->partitions->len; i++)
+                heal_links(w, i);
 }
 
 static void partition(World *w, FaultKind kind, uint32_t one) {
@@ -405,8 +412,7 @@ void fault_strike_moment(Host *h, Moment m) {
 }
 
 void fault_heal_all(World *w) {
-        for (guint i = 0; i < w->partitions->len; i++)
-                fault_on_heal_links(w, i);
+        fault_on_heal_links(w, FAULT_EVERY_PARTITION);
         for (uint32_t sid = 1; sid <= w->params.hosts; sid++) {
                 Host *h = &w->hosts[sid];
 

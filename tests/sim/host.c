@@ -10,6 +10,7 @@
 #include "agent/tree/chunk.h"
 #include "tests/sim/host-internal.h"
 #include "tests/sim/judge.h"
+#include "tests/sim/recipes.h"
 #include "tests/sim/workload.h"
 
 #define WALL_MSEC_BASE INT64_C(1700000000000)
@@ -24,8 +25,7 @@ uint64_t host_clock(const Host *h) {
         return h->clock_base + (uint64_t) (elapsed + elapsed * h->clock_ppm / 1000000);
 }
 
-/* The instant of the world at which the host's clock has come to `clock`. */
-static uint64_t world_instant(const Host *h, uint64_t clock) {
+uint64_t host_instant(const Host *h, uint64_t clock) {
         int64_t elapsed = (int64_t) (clock - h->clock_base);
 
         if (clock <= h->clock_base)
@@ -226,6 +226,7 @@ static void on_session_ended(void *userdata, uint64_t session, bool expired) {
         Host *h = userdata;
 
         workload_on_session_ended(h, session, expired);
+        recipes_on_session_ended(h, session);
 }
 
 static void on_soft_quota(void *userdata, const char *path) {
@@ -282,7 +283,7 @@ void host_after_input(Host *h) {
         next = member_next_tick_usec(h->member);
         if (next == UINT64_MAX)
                 return;
-        at = MAX(world_instant(h, next), h->world->now_usec);
+        at = MAX(host_instant(h, next), h->world->now_usec);
         if (h->tick_usec <= at)
                 return;
         h->tick_usec = at;
@@ -340,8 +341,10 @@ static void end_run(Host *h) {
 }
 
 void host_done(Host *h) {
-        if (h->state == HOST_UP)
+        if (h->state == HOST_UP) {
+                recipes_host_gone(h, true);
                 end_run(h);
+        }
         h->store = vstore_free(h->store);
         vstorage_done(&h->storage);
         g_array_unref(h->snapshots);
@@ -355,6 +358,7 @@ void host_crash(Host *h, bool power) {
                 return;
         TRACE(w, "h%u %s", h->sid, power ? "loses power" : "is killed");
         w->statistics->crashes++;
+        recipes_host_gone(h, power);
         end_run(h);
         h->state = HOST_DOWN;
         h->run++;
@@ -477,6 +481,7 @@ void host_start(Host *h) {
                 give_history(h, &found);
                 member_start(h->member, &store->record.meta);
                 host_after_input(h);
+                recipes_host_started(h);
         }
         vfound_done(&found);
 }

@@ -6,7 +6,7 @@
  */
 
 #include "tests/sim/judge.h"
-#include "tests/sim/workload.h"
+#include "tests/sim/recipes.h"
 
 static Touch *need_touch(Host *leader, uint64_t session) {
         GArray *touches = leader->judge->touches;
@@ -83,7 +83,7 @@ void judge_close(Host *leader, const ZabEntry *entry) {
                 TRACE(w, "h%u proposes the end of session " ZXID_FORMAT, leader->sid, d.request.target);
                 early.session = d.request.target;
                 early.silent_usec = host_clock(leader) - MAX(t->at_usec, leader->judge->led_since_usec);
-                if (early.silent_usec < timeout_usec || (workload_keeps(leader, d.request.target) &&
+                if (early.silent_usec < timeout_usec || ((workload_keeps(leader, d.request.target) || recipes_keep(leader, d.request.target)) &&
                                                           is_at(leader, d.request.target, leader->sid)))
                         g_array_append_val(w->judge->early, early);
         }

@@ -24,7 +24,7 @@ static Options options = { .seeds = 100, .first = 1, .replay = -1, .jobs = 1, .f
 static const char *program;
 
 static const char *profile_to_string(SimProfile p) {
-        static const char *const names[] = { "fast", "slow-disk", "mixed" };
+        static const char *const names[] = { "fast", "slow-disk", "mixed", "recipes" };
 
         return names[p];
 }
@@ -94,7 +94,7 @@ static bool parse(int argc, char **argv) {
         GOptionEntry entries[] = {
                 { "seeds", 0, 0, G_OPTION_ARG_INT64, &options.seeds, "How many seeds (100)", "N" },
                 { "first", 0, 0, G_OPTION_ARG_INT64, &options.first, "The first of them (1)", "S" },
-                { "profile", 0, 0, G_OPTION_ARG_STRING, &options.profile_name, "fast, slow-disk or mixed (fast)", "NAME" },
+                { "profile", 0, 0, G_OPTION_ARG_STRING, &options.profile_name, "fast, slow-disk, mixed or recipes (fast)", "NAME" },
                 { "replay", 0, 0, G_OPTION_ARG_INT64, &options.replay, "One seed, telling everything", "SEED" },
                 { "jobs", 0, 0, G_OPTION_ARG_INT, &options.jobs, "Processes (1)", "J" },
                 { "failures", 0, 0, G_OPTION_ARG_INT, &options.failures, "Go on until so many seeds failed (1)", "N" },

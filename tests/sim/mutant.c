@@ -9,13 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "agent/recipe/break.h"
 #include "agent/zab/break.h"
 #include "tests/sim/runner.h"
 
 #ifdef CONVENE_BREAK
 
 typedef struct Mutant {
-        ZabBreak number;
+        unsigned number;                /* those of the recipes follow those of the protocol */
         const char *name;
         SimProfile profile;
         unsigned seeds;                 /* within which it must be found */
@@ -24,6 +25,8 @@ typedef struct Mutant {
 
 #define FAST SIM_PROFILE_FAST
 #define SLOW SIM_PROFILE_SLOW_DISK
+#define RECIPES SIM_PROFILE_RECIPES
+#define RECIPE(name) (_ZAB_BREAK_MAX - 1 + RECIPE_BREAK_##name)
 
 static const Mutant mutants[] = {
         { ZAB_BREAK_CANDIDATE_EARLY, "VOTE_REQUEST before the promise is durable", FAST, 500 },
@@ -64,9 +67,21 @@ static const Mutant mutants[] = {
         { ZAB_BREAK_SETTLED_EARLY, "a removal reported before a quorum's META knows it", SLOW, 5000 },
         { ZAB_BREAK_FEED_UNCOMMITTED, "a parent takes all it has for committed", FAST, 500 },
         { ZAB_BREAK_FEED_FORGOTTEN, "an observer waits for a parent that is gone", FAST, 2000 },
+        { RECIPE(READER_LOOKS_AT_ONE), "a reader looks only at the one just before", RECIPES, 1000 },
+        { RECIPE(SLOT_TOO_MANY), "one too many holds a semaphore", RECIPES, 1000 },
+        { RECIPE(SEQUENCE_AS_TEXT), "contenders in the order of their names' bytes", RECIPES, 1000 },
+        { RECIPE(WAKES_ON_ARRIVAL), "waiters look when somebody comes, not when one goes", RECIPES, 1000 },
+        { RECIPE(TOKEN_WITHOUT_EPOCH), "the token is the zxid's counter alone", RECIPES, 1000 },
+        { RECIPE(NO_MARGIN), "a grant is given up when its promise ends", RECIPES, 2000 },
+        { RECIPE(RELEASES_AT_ONCE), "released while its holder may go by it still", RECIPES, 2000 },
+        { RECIPE(ACK_WITHOUT_CLAIM), "an item is done whoever has claimed it by now", RECIPES, 2000 },
+        { RECIPE(BARRIER_EARLY), "a barrier is full with one too few", RECIPES, 1000 },
+        { RECIPE(LEASE_BLIND), "a lease written whatever its version is by now", RECIPES, 2000 },
+        { RECIPE(LEASE_SEEN_ANEW), "a renewed lease free after its first time", RECIPES, 2000 },
+        { RECIPE(COUNTER_BLIND), "a counter written whatever its version is by now", RECIPES, 1000 },
 };
 
-_Static_assert(G_N_ELEMENTS(mutants) == _ZAB_BREAK_MAX - 1, "every wrong ordering is tried");
+_Static_assert(G_N_ELEMENTS(mutants) == _ZAB_BREAK_MAX - 1 + _RECIPE_BREAK_MAX - 1, "every wrong ordering is tried");
 
 typedef struct Found {
         uint64_t seed;
@@ -80,11 +95,17 @@ static void on_failed(void *userdata, uint64_t seed, const char *why) {
         (void) g_strlcpy(f->why, why, sizeof(f->why));
 }
 
+void mutant_set(unsigned number) {
+        zab_break = number < _ZAB_BREAK_MAX ? number : ZAB_BREAK_NONE;
+        recipe_break = number < _ZAB_BREAK_MAX ? RECIPE_BREAK_NONE : number - (_ZAB_BREAK_MAX - 1);
+}
+
 static bool run_one(const Mutant *m, unsigned jobs) {
         Statistics *s = g_new0(Statistics, 1);
+        const char *profile = m->profile == FAST ? "fast" : m->profile == SLOW ? "slow-disk" : "recipes";
         Found f = { 0 };
 
-        zab_break = m->number;
+        mutant_set(m->number);
         (void) runner_run(&(RunnerOptions) {
                 .first = 1,
                 .seeds = m->seeds,
@@ -94,23 +115,18 @@ static bool run_one(const Mutant *m, unsigned jobs) {
                 .failed = on_failed,
                 .userdata = &f,
         }, s);
+        printf("%2u  %-56s %-9s ", m->number, m->name, profile);
         if (f.seed > 0)
-                printf("%2d  %-56s %-9s %6" PRIu64 "  %.60s\n", m->number, m->name, m->profile == FAST ? "fast" : "slow-disk",
-                       f.seed, f.why);
+                printf("%6" PRIu64 "  %.60s\n", f.seed, f.why);
         else
-                printf("%2d  %-56s %-9s   NOT FOUND within %u\n", m->number, m->name,
-                       m->profile == FAST ? "fast" : "slow-disk", m->seeds);
+                printf("  NOT FOUND within %u\n", m->seeds);
         fflush(stdout);
         g_free(s);
         return f.seed > 0;
 }
 
-void mutant_set(unsigned number) {
-        zab_break = number;
-}
-
 int mutant_run_all(unsigned jobs, bool rare, unsigned only) {
-        bool all = only < _ZAB_BREAK_MAX;
+        bool all = only <= G_N_ELEMENTS(mutants);
 
         printf("wrong orderings put back, and the first seed that fails\n");
         for (unsigned i = 0; i < G_N_ELEMENTS(mutants); i++)

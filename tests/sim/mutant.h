@@ -4,7 +4,7 @@
 /*
  * Mutant
  *
- * The wrong orderings of agent/zab/break.h, and what it takes to find them.
+ * The wrong orderings of agent/zab/break.h and wrong rules of agent/recipe/break.h, and what it takes to find them.
  */
 
 #include <stdbool.h>

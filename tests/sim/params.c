@@ -6,6 +6,8 @@
 
 #include "tests/sim/params.h"
 
+#include <limits.h>
+
 #include <glib.h>
 
 #define MSEC UINT64_C(1000)
@@ -144,15 +146,34 @@ static void draw_ahead(Params *p, uint64_t seed) {
         p->moment_share[MOMENT_AHEAD] = 700;
 }
 
+/* Fewer clients beside them, and cuts and pauses that are long enough for promises to run out. */
+static void draw_recipes(Params *p, Prng *prng) {
+        p->callers = (unsigned) prng_between(prng, 4, 14);
+        /* A few kinds, so that they meet; often all. */
+        p->errands = prng_chance(prng, 300) ? UINT_MAX : (unsigned) (prng_next(prng) & prng_next(prng));
+        if (prng_chance(prng, 100))
+                p->errands = 1 << ERRAND_TAKE;
+        if (p->errands & 1 << ERRAND_TAKE)
+                p->errands |= 1 << ERRAND_PUT;
+        p->heal_share = prng_chance(prng, 500) ? 700 : 0;
+        p->clients = (unsigned) prng_between(prng, 0, 2);
+        p->black_box = false;
+        p->cut_usec.spikes = p->pause_usec.spikes = (unsigned) prng_between(prng, 0, 300);
+        p->cut_usec.spike_max = 4 * SEC;
+        p->pause_usec.spike_max = 4 * SEC;
+}
+
 void params_draw(Params *p, Prng *prng, SimProfile profile) {
         uint64_t seed = prng->state;
 
         *p = (Params) { .profile = profile };
-        if (profile == SIM_PROFILE_MIXED)
+        if (profile == SIM_PROFILE_MIXED || profile == SIM_PROFILE_RECIPES)
                 p->profile = prng_next(prng) & 1 ? SIM_PROFILE_SLOW_DISK : SIM_PROFILE_FAST;
         draw_size(p, prng);
         draw_times(p, prng);
         draw_faults(p, prng);
         draw_work(p, prng);
         draw_ahead(p, seed);
+        if (profile == SIM_PROFILE_RECIPES)
+                draw_recipes(p, prng);
 }

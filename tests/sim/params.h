@@ -19,6 +19,7 @@ typedef enum SimProfile {
         SIM_PROFILE_FAST,
         SIM_PROFILE_SLOW_DISK,
         SIM_PROFILE_MIXED,              /* either, by seed */
+        SIM_PROFILE_RECIPES,            /* the same, with callers of recipes */
         _SIM_PROFILE_MAX,
 } SimProfile;
 
@@ -63,6 +64,21 @@ typedef enum Moment {
         _MOMENT_MAX,
 } Moment;
 
+/* What callers of recipes are about. */
+typedef enum Errand {
+        ERRAND_LOCK,
+        ERRAND_WRITE,
+        ERRAND_READ,
+        ERRAND_SLOT,
+        ERRAND_LEAD,
+        ERRAND_ENTER,
+        ERRAND_TAKE,
+        ERRAND_LEASE,
+        ERRAND_COUNT,
+        ERRAND_PUT,
+        _ERRAND_MAX,
+} Errand;
+
 typedef struct Params {
         SimProfile profile;             /* FAST or SLOW_DISK */
         unsigned voters, observers;     /* of the founding configuration */
@@ -82,7 +98,9 @@ typedef struct Params {
         unsigned slice_rows;
         uint64_t phase_usec;            /* of phase 1 */
         unsigned clock_ppm;             /* rates differ by up to so much either way */
-        unsigned clients;
+        unsigned clients, callers;
+        unsigned errands;               /* of callers: a bit for each kind that there is */
+        unsigned heal_share;            /* of a thousand grants that are given up: cuts heal just then */
         unsigned watch_share, linear_share, read_share, multi_share;    /* of a thousand requests */
         uint64_t request_bytes;         /* data of a znode, up to */
         bool black_box;                 /* check linearizability without trusting zxids, too */

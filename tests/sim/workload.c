@@ -190,15 +190,7 @@ static void on_reply(void *userdata, uint64_t tag, const Result *result) {
         }
         TRACE(w, "client %u: %" PRIu64 " on h%u: %s " ZXID_FORMAT, c->number, tag, c->host->sid,
               convene_status_to_string(result->status), result->zxid);
-        op->state = result->status == CONVENE_FATE_UNKNOWN ? OP_UNKNOWN : OP_ANSWERED;
-        op->status = result->status;
-        op->zxid = result->zxid;
-        op->answered_usec = w->now_usec;
-        op->version = result->stat.version;
-        op->value = request_value(result->data, result->data_size);
-        op->result_hash = result_hash(result);
-        world_hash(w, op->result_hash);
-        count_answer(w, op);
+        workload_note_answer(w, op, result);
         if (result->status == CONVENE_NOT_READY || result->status == CONVENE_FATE_UNKNOWN)
                 return;
         check_answer(c, op, result);
@@ -240,24 +232,42 @@ static const MemberFront front = { on_reply, on_event };
  * What clients do
  */
 
-static void submit(Client *c, Asked *a) {
-        World *w = c->world;
+Op *workload_note(World *w, const Host *h, const Request *r, unsigned flags) {
         Op *op = g_new0(Op, 1);
 
         g_ptr_array_add(w->workload->ops, op);
         op->number = w->workload->ops->len;
-        op->client = c->number;
-        op->host = c->host->sid;
-        op->connection = c->connection;
-        request_encode(&a->request, &w->writer);
+        op->host = h->sid;
+        request_encode(r, &w->writer);
         op->request = writer_to_bytes(&w->writer);
-        op->op = a->request.op;
-        op->session = a->request.session;
-        op->linearizable = a->flags & MEMBER_LINEARIZABLE;
-        op->unique = a->unique;
-        op->watch = a->watch_kind != 0 ? ++w->workload->next_watch : 0;
+        op->op = r->op;
+        op->session = r->session;
+        op->linearizable = flags & MEMBER_LINEARIZABLE;
         op->floor = w->workload->acknowledged;
         op->invoked_usec = w->now_usec;
+        return op;
+}
+
+void workload_note_answer(World *w, Op *op, const Result *result) {
+        op->state = result->status == CONVENE_FATE_UNKNOWN ? OP_UNKNOWN : OP_ANSWERED;
+        op->status = result->status;
+        op->zxid = result->zxid;
+        op->answered_usec = w->now_usec;
+        op->version = result->stat.version;
+        op->value = request_value(result->data, result->data_size);
+        op->result_hash = result_hash(result);
+        world_hash(w, op->result_hash);
+        count_answer(w, op);
+}
+
+static void submit(Client *c, Asked *a) {
+        World *w = c->world;
+        Op *op = workload_note(w, c->host, &a->request, a->flags);
+
+        op->client = c->number;
+        op->connection = c->connection;
+        op->unique = a->unique;
+        op->watch = a->watch_kind != 0 ? ++w->workload->next_watch : 0;
         TRACE(w, "client %u: %" PRIu64 " op %d %s%s on h%u", c->number, op->number, op->op, a->request.path ?: "",
               op->linearizable ? " linearizable" : "", c->host->sid);
         g_queue_push_tail(&c->outstanding, op);

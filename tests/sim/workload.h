@@ -105,6 +105,9 @@ void workload_on_client(World *w, uint64_t number);
 void workload_on_pause(Host *h);        /* some ask at the very end of it, before the member has heard anything */
 void workload_host_gone(Host *h);
 void workload_on_session_ended(Host *h, uint64_t session, bool expired);
+/* What somebody else than a client of the workload asks of a member, and how it is answered: replay.c looks at it, too. */
+Op *workload_note(World *w, const Host *h, const Request *r, unsigned flags);
+void workload_note_answer(World *w, Op *op, const Result *result);
 bool workload_keeps(const Host *h, uint64_t session);   /* the host was told to answer for it */
 void workload_on_snapshot(Host *h);
 /* One more client, which writes on this host until it may stop. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "tests/sim/judge.h"
+#include "tests/sim/recipes.h"
 #include "tests/sim/workload.h"
 
 /* A world that takes so many events for so little time does not get anywhere. */
@@ -82,6 +83,7 @@ World *world_new(uint64_t seed, SimProfile profile, Statistics *statistics, bool
         network_init(w);
         fault_init(w);
         workload_init(w);
+        recipes_init(w);
         admin_init(w);
         for (uint32_t sid = 1; sid <= w->params.hosts; sid++) {
                 agenda_add(&w->agenda, prng_below(&w->prng, 50000), EVENT_START, world_host_key(&w->hosts[sid]), 0);
@@ -98,6 +100,7 @@ World *world_free(World *w) {
         network_done(w);
         fault_done(w);
         admin_done(w);
+        recipes_done(w);
         workload_done(w);
         judge_done(w);
         agenda_done(&w->agenda);
@@ -129,6 +132,7 @@ static void begin_phase2(World *w) {
         w->params.wire_usec.spikes = w->params.disk_usec.spikes = 0;
         fault_heal_all(w);
         admin_heal(w);
+        recipes_heal(w);
         agenda_add(&w->agenda, w->heal_usec + 1000000, EVENT_PHASE, 1, 0);
 }
 
@@ -175,6 +179,10 @@ static void describe_stuck(World *w, const char *what) {
 static void progress(World *w) {
         uint64_t bound = (PROGRESS_ELECTIONS * w->params.election_usec) + 100 * w->params.disk_usec.max;
 
+        if (w->recipes)                 /* one after another, and those whose callers have died, each in its turn */
+                bound += w->params.callers * 3 * (w->params.disk_usec.max + 1500000);
+
+        recipes_leave_removed(w);
         if (w->quiet_until_usec > 0) {
                 w->done = w->now_usec >= w->quiet_until_usec && all_reached_the_end(w);
                 if (w->now_usec > w->quiet_until_usec + bound)
@@ -188,13 +196,14 @@ static void progress(World *w) {
                 w->progress_usec = w->now_usec;
         } else if (!w->workload->stopped && workload_probes_satisfied(w))
                 w->workload->stopped = true;
-        else if (w->workload->stopped && workload_is_idle(w) && admin_is_idle(w) && all_reached_the_end(w)) {
+        else if (w->workload->stopped && workload_is_idle(w) && recipes_are_idle(w) && admin_is_idle(w) && all_reached_the_end(w)) {
                 TRACE(w, "everybody has everything");
                 w->quiet_until_usec = w->now_usec + QUIET_ELECTIONS * w->params.election_usec;
                 w->quiet_elections = w->statistics->elections;
         } else if (w->now_usec - w->heal_usec > bound) {
                 describe_stuck(w, !w->workload->stopped ? "no write on every member" :
-                                  !workload_is_idle(w) ? "requests are not answered" : "not everybody has everything");
+                                  !workload_is_idle(w) ? "requests are not answered" :
+                                  !recipes_are_idle(w) ? "M4: somebody waits for what is free" : "not everybody has everything");
                 return;
         }
         agenda_add(&w->agenda, w->now_usec + 50000, EVENT_PHASE, 1, 0);
@@ -249,6 +258,10 @@ static void on_host_event(World *w, const Event *e) {
         case EVENT_START:
                 if (h->state == HOST_DOWN)
                         host_start(h);
+                break;
+
+        case EVENT_RECIPE:
+                recipes_on_event(h);
                 break;
 
         case EVENT_MOMENT:
@@ -335,6 +348,7 @@ bool world_judge(World *w) {
                 if (w->hosts[sid].state == HOST_UP)
                         tree_check(member_get_tree(w->hosts[sid].member));
         workload_end(w);
+        recipes_judge_end(w);
         replay_check(w);
         if (!w->failure && w->params.black_box) {
                 g_autofree char *why = linear_check(w, &w->statistics->black_box_operations);
@@ -353,6 +367,7 @@ bool world_run(World *w) {
                 w->now_usec = MAX(w->now_usec, e.at_usec);
                 world_hash(w, e.at_usec ^ (uint64_t) e.type << 56 ^ (uint64_t) e.host << 40 ^ e.number);
                 handle(w, &e);
+                recipes_judge_step(w);
                 if (++w->events > EVENTS_MAX)
                         world_fail(w, "B1", "more than %d events", EVENTS_MAX);
                 if (w->quiet_until_usec > 0)

@@ -11,7 +11,7 @@
  *     world.c     birth, the loop, the two phases        host.c    one host: the driver of its member
  *     network.c   connections                            fault.c   what goes wrong
  *     workload.c  what clients do                        admin.c   who belongs to the ensemble
- *     judge-*.c   what must hold
+ *     judge-*.c   what must hold                         recipes.c callers of recipes (locks, leases, queues ...)
  */
 
 #include "agent/member/member.h"
@@ -27,6 +27,7 @@ typedef struct Workload Workload;
 typedef struct Judge Judge;
 typedef struct Admin Admin;
 typedef struct HostJudge HostJudge;
+typedef struct Recipes Recipes;
 
 typedef enum HostState {
         HOST_ABSENT,                    /* not yet, or not any more, a member of anything: never starts by itself */
@@ -99,6 +100,7 @@ struct World {
         Workload *workload;
         Judge *judge;
         Admin *admin;
+        Recipes *recipes;               /* NULL: none in this world */
         unsigned phase;                 /* 1, 2 */
         uint64_t heal_usec, progress_usec, quiet_until_usec, quiet_elections;
         bool done;
@@ -135,6 +137,7 @@ void host_crash(Host *h, bool power);
 void host_pause(Host *h, uint64_t usec);
 void host_wipe(Host *h);                /* while down: a new disk, that may join */
 uint64_t host_clock(const Host *h);
+uint64_t host_instant(const Host *h, uint64_t clock);   /* of the world, at which the host's clock has come to that */
 bool host_is_paused(const Host *h);
 void host_after_input(Host *h);         /* what the member wants next, and the judges */
 void host_begin_checkpoint(Host *h);
@@ -164,6 +167,7 @@ void network_on_deliver(World *w, uint64_t end);
 /* fault.c */
 void fault_init(World *w);
 void fault_on_event(World *w);
+#define FAULT_EVERY_PARTITION UINT64_MAX
 void fault_on_heal_links(World *w, uint64_t number);
 void fault_on_moment(Host *h, Moment m);        /* now; trouble may follow in the next instant or a little later */
 void fault_strike_moment(Host *h, Moment m);
