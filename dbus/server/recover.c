@@ -102,10 +102,34 @@ void owners_forget_claim(OwnedSession *o) {
         g_clear_pointer(&o->claim, g_free);
 }
 
+static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata) {
+        OwnedSession *o = userdata;
+
+        o->hangup = sd_event_source_disable_unref(o->hangup);
+        owners_end(o);
+        return 0;
+}
+
+/* Its descriptor is gone, and may have been hung up here (on_stored) just now: whoever held it has its grace still. */
+static void end_after_grace(OwnedSession *o) {
+        Server *s = o->server;
+        uint64_t now_usec = 0, until_usec = 0;
+        SessionInfo info;
+
+        (void) sd_event_now(s->event, CLOCK_BOOTTIME, &now_usec);
+        if (s->dropped_usec != 0 && tree_get_session(member_get_tree(s->member), o->id, &info))
+                until_usec = s->dropped_usec + tenure_grace_usec(info.timeout_msec);
+        if (now_usec >= until_usec ||
+            sd_event_add_time(s->event, &o->hangup, CLOCK_BOOTTIME, until_usec, ACCURACY_USEC, on_grace_over, o) < 0)
+                owners_end(o);
+}
+
 static void recover_descriptor(OwnedSession *o) {
         int fd = fd_store_take(o->server->fds, o->id);
 
-        if (fd < 0 || owners_watch_descriptor(o, fd) < 0)
+        if (fd < 0)
+                end_after_grace(o);
+        else if (owners_watch_descriptor(o, fd) < 0)
                 owners_end(o);
         else
                 owners_keep(o);
@@ -123,7 +147,7 @@ static void recover_session(Server *s, const Found *f) {
                 break;
         case OWNER_DESCRIPTOR:
                 recover_descriptor(o);
-                if (!o->end)
+                if (!o->end && o->fd >= 0)
                         grant_recover(o, f->text.name);
                 break;
         case OWNER_HOST:
@@ -181,6 +205,8 @@ static int on_stored(sd_event_source *source, uint64_t usec, void *userdata) {
         fd_store_foreach(s->fds, find_late, &l);
         for (guint i = 0; i < l.sessions->len; i++)
                 drop_stored(s, g_array_index(l.sessions, uint64_t, i));
+        if (l.sessions->len > 0)
+                s->dropped_usec = l.now_usec;
         g_array_unref(l.sessions);
         s->stored_timer = sd_event_source_disable_unref(s->stored_timer);
         if (l.next_usec < UINT64_MAX)

@@ -50,6 +50,7 @@ struct Server {
         sd_event_source *retry_timer;
         sd_event_source *stored_timer;  /* see server_guard_stored() */
         uint64_t stored_since_usec;
+        uint64_t dropped_usec;          /* when the last of them were hung up; 0: none */
         char bus_id[33];                /* "": not known yet */
         GQueue deliveries;              /* outcomes on their way to whoever had a session opened */
 
