@@ -168,6 +168,11 @@ static void grant_lose(Grant *g) {
         watch_promise(g, tenure_release_usec(&c));
 }
 
+/* Nobody has been told that it holds; that is not sure of what an earlier agent has left. */
+static bool is_waiting(const Grant *g) {
+        return g->state == GRANT_WAITING || (g->state == GRANT_HELD && g->pending && !g->recovered);
+}
+
 static int on_promise(sd_event_source *source, uint64_t usec, void *userdata) {
         Grant *g = userdata;
         uint64_t at;
@@ -175,7 +180,7 @@ static int on_promise(sd_event_source *source, uint64_t usec, void *userdata) {
         member_on_tick(g->server->member);      /* an ensemble of one has no heartbeats: its promise grows when it looks at the clock */
         if (!g->owned)
                 return 0;                       /* about to be freed */
-        if (g->state == GRANT_WAITING) {
+        if (is_waiting(g)) {
                 deferred_schedule(&g->server->later, &g->work);
                 return 0;
         }
@@ -227,6 +232,7 @@ static void tell(Grant *g) {
         }
         (void) recv(g->owned->fd, &c, 1, MSG_DONTWAIT);
         g->pending = false;
+        watch_promise(g, at);
 }
 
 /* The descriptor is the grant: with its last copy closed, be it in a message that nobody takes, the session ends. */
@@ -263,13 +269,10 @@ static void grant_give(Grant *g) {
                 watch_promise(g, at);
 }
 
-/* It need not be its turn.  What may be told that it holds at any time is held to its promise from now on. */
+/* It need not be its turn. */
 static void grant_give_pending(Grant *g, LineupStanding standing) {
-        if (g->state == GRANT_WAITING) {
+        if (g->state == GRANT_WAITING)
                 grant_answer(g);
-                if (g->state == GRANT_HELD)
-                        watch_promise(g, give_up_usec(g));
-        }
         if (g->state == GRANT_HELD && standing == STANDING_HOLDS)
                 tell(g);
 }
@@ -631,6 +634,7 @@ void grant_recover(OwnedSession *o, const char *label) {
         g->state = GRANT_HELD;
         g->owned = o;
         o->grant = g;
+        g->recovered = true;
         g->pending = is_marked(g);
         place_join(g->server, g->parent, &g->guest);
         watch_promise(g, give_up_usec(g));

@@ -61,6 +61,7 @@ struct Grant {
         BarrierCount count;             /* of a barrier */
         bool makes_ready;
         bool pending;                   /* is answered before it holds, and told so by its descriptor */
+        bool recovered;                 /* from an earlier life of the agent */
         char *parent;                   /* where it queues up */
         char *name;                     /* in there; NULL: not made yet */
         Zxid token;
