@@ -70,7 +70,7 @@ static const Command table[] = {
           .run = cmd_singleton_enable },
         { "singleton", "disable", "UNIT...", "Undo that on this host", NULL,
           0, 1, ARGUMENTS_MANY, { ARGUMENT_SINGLETON, ARGUMENT_SINGLETON }, .run = cmd_singleton_disable },
-        { "singleton", "move", "UNIT [HOST]", "Hand a unit that runs here to another host", NULL,
+        { "singleton", "move", "UNIT [HOST]", "Hand a unit to another host", NULL,
           0, 1, 2, { ARGUMENT_SINGLETON, ARGUMENT_MEMBER }, .run = cmd_singleton_move },
         { "singleton", "hold", "UNIT...", "Keep units away from this host until they are let go", NULL,
           0, 1, ARGUMENTS_MANY, { ARGUMENT_SINGLETON, ARGUMENT_SINGLETON }, .run = cmd_singleton_hold },

@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 
 from ctl_harness import (ACCESS, BROKER_CONFIGURATION, CONFLICT, CONVENECTL, CONVENED, FAILURE, NOBODY, NO_NODE, OK, PATIENCE, UNREACHABLE, USAGE, Answer,
-                         Running, Skip, equal, here, main)
+                         Running, Skip, bad, equal, good, here, main)
 
 MANAGER = os.environ["UNIT_MANAGER"]
 DROP_IN, SETTINGS = "etc/systemd/system/{0}.d/50-convene-singleton.conf", "etc/convene/singleton.d/{0}.conf"
@@ -303,6 +303,14 @@ def test_another_drop_in_says_otherwise():
         equal(answer.status, CONFLICT)
         assert "another drop-in" in answer.err.decode(), answer
         equal([name for name in host.tree() if name.endswith(".conf")], ["etc/convene/convened.conf"])
+
+
+def test_status_of_none():
+    equal(good("singleton", "status", "--json").json, [])
+    equal(good("singleton").lines[0].split(), ["UNIT", "THIS", "HOST", "RUNS", "ON", "TOKEN", "WHY"])
+    bad(NO_NODE, "no singleton on this host", "singleton", "status", "web")
+    bad(USAGE, "not the name of a unit", "singleton", "hold", "a/b")
+    bad(USAGE, "not the name of a unit", "singleton", "move", "app@.service", "h2")
 
 
 if __name__ == "__main__":
