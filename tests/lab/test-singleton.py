@@ -14,13 +14,13 @@ import os
 import signal
 import time
 
-from cgroup import cg_procs
+from cgroup import cg, cg_procs
 from ensemble import UP_SEC, Ensemble, agent_pid, attempt, kill_agent
 from host import start, wait_up
 from labtest import case, count, ctl, ctl_json, lab, main, median, run, show, state, status_of, wait
 from state import Lock, config, leader
 from switch import apply_links, links
-from util import read
+from util import poke, read
 from witness import SCRIPT, Witness
 
 ROUNDS = count("LAB_ROUNDS", 1)
@@ -44,7 +44,21 @@ TimeoutStopSec=90s
 [Install]
 WantedBy=multi-user.target
 """
-MORE = ["more%d" % i for i in range(1, 4)]       # with those above: five at boot
+MORE = ["more@1", "more@2", "more"]     # with those above five at boot, two of them instances of a template
+TIMER = """[Timer]
+OnActiveSec=10ms
+OnUnitInactiveSec=100ms
+AccuracySec=1ms
+[Install]
+WantedBy=timers.target
+"""
+TIMED = """[Unit]
+StartLimitIntervalSec=0
+[Service]
+Type=oneshot
+ExecStart=sh -c "timeout 0.1 /usr/local/bin/lab-singleton tick || :"
+TimeoutStopSec=1s
+"""
 
 
 def put(path, text, host, mode="644"):
@@ -54,7 +68,9 @@ def put(path, text, host, mode="644"):
 def prepare(host):
     put("/usr/local/bin/lab-singleton", SCRIPT, host, "755")
     for name in list(PROFILES) + MORE:
-        put("/etc/systemd/system/%s.service" % name, UNIT.format(how="stubborn" if name == "slow" else ""), host)
+        put("/etc/systemd/system/%s.service" % name.replace("@1", "@").replace("@2", "@"), UNIT.format(how="stubborn" if name == "slow" else ""), host)
+    put("/etc/systemd/system/tick.timer", TIMER, host)
+    put("/etc/systemd/system/tick.service", TIMED, host)
     put("/etc/convene/convened.conf.d/61-fast.conf", ELECTION, host)
 
 
@@ -192,7 +208,7 @@ def nothing(name, host):
 def figures(fault, name, times, overlaps=()):
     def text(values):
         return "median %5.0f, maximum %5.0f" % (1000 * median(values), 1000 * max(values))
-    print("# %-24s %s, %2d rounds: runs elsewhere after ms: %s%s   load %.1f" % (
+    print("# %-24s %s, %2d rounds: runs again after ms: %s%s   load %.1f" % (
         fault, name, len(times), text(times), overlaps and "   acted after the thaw for ms: " + text(overlaps) or "", os.getloadavg()[0]),
         flush=True)
 
@@ -203,6 +219,8 @@ def place(name, n):
     host = settled(name)
     if (host == leader) != (n % 2 == 0):
         to = leader if n % 2 == 0 else E.followers()[n // 2 % 2]
+        E[to].call(SINGLETONS, "Hold", "sba{sv}", (name, False, {}))    # it may stand back, after what was done to it last
+        wait("%s stands by" % to, lambda: row(name, to)["state"] == "standing-by")
         since = time.monotonic()
         E[host].call(SINGLETONS, "Move", "ssa{sv}", (name, to, {}), seconds=ELSEWHERE_SEC[name])
         W.wait("%s is on %s" % (name, to), lambda e: e["event"] == "start" and (e["name"], e["host"]) == (name, to), since)
@@ -210,7 +228,8 @@ def place(name, n):
     return host
 
 
-def rounds(fault, strike, mend, thaws=False):
+def rounds(fault, strike, mend, thaws=False, here=False):
+    """THAWS: it acts once more when it is mended.  HERE: it may go on where it was, if the agent is back before the session is over."""
     for name in NAMES:
         times, instants = [], []
         for n in range(ROUNDS):
@@ -218,11 +237,10 @@ def rounds(fault, strike, mend, thaws=False):
             begin = time.monotonic()
             struck = strike(name, host)
             try:
-                begun = W.wait("%s runs elsewhere" % name, lambda e: e["event"] == "start" and e["name"] == name and e["host"] != host,
-                               begin, ELSEWHERE_SEC[name])
+                begun = W.wait("%s runs elsewhere" % name, lambda e: e["event"] == "start" and e["name"] == name and
+                               (here or e["host"] != host), begin, ELSEWHERE_SEC[name])
             finally:
-                thawed = time.monotonic()
-                mend(name, host)
+                thawed = mend(name, host)
             times.append(begun["at"] - struck)
             E.whole()
             if thaws:
@@ -236,8 +254,12 @@ def rounds(fault, strike, mend, thaws=False):
 
 
 def resume(name, host):
-    lab("resume", host)
+    """Returns the instant from which it acts again."""
+    with Lock():
+        now = time.monotonic()
+        poke(cg(host) + "/cgroup.freeze", "0")
     E.down.discard(host)
+    return now
 
 
 #
@@ -357,7 +379,8 @@ def agent_killed_for_good():
 
 @case
 def agent_stopped():
-    rounds("agent SIGSTOP", signal_agent(signal.SIGSTOP), nothing)
+    """systemd's watchdog ends the agent and starts another."""
+    rounds("agent SIGSTOP", signal_agent(signal.SIGSTOP), nothing, here=True)
 
 
 @case
@@ -419,6 +442,31 @@ def quorum_lost_and_regained():
 
 
 @case
+def timer_fires_on_one_host():
+    """And what it starts is nowhere else, also when it is started by hand."""
+    for host in E.hosts:
+        ctl("singleton", "enable", "tick.timer", host=host)
+
+    def fires_on(since):
+        begun = W.wait("the timer fires", lambda e: e["event"] == "start" and e["name"] == "tick", since)
+        W.wait("it fires again", lambda e: e["event"] == "start" and e["name"] == "tick", begun["at"] + 0.05)
+        return begun["host"]
+    since = time.monotonic()
+    host = fires_on(since)
+    for other in E.hosts:
+        run("systemctl", "start", "tick.service", host=other)
+    assert {e["host"] for e in W.of("start", since, "tick")} == {host}
+    moved = time.monotonic()
+    to = ctl("singleton", "move", "tick.timer", host=host).strip()
+    assert to != host and fires_on(time.monotonic()) == to
+    starts = [e["host"] for e in W.of("start", moved, "tick")]
+    assert starts == sorted(starts, key=lambda h: h == to), "not in one piece: %s" % starts
+    no_overlaps(since, "tick")
+    for h in E.hosts:
+        ctl("singleton", "disable", "tick.timer", host=h)
+
+
+@case
 def all_boot_at_once():
     """Five singletons; each runs once, and systemd is content everywhere."""
     for name in MORE:
@@ -453,13 +501,13 @@ def all_boot_at_once():
 @case
 def disabled_again():
     """Links and files are as if nothing had been."""
-    host = settled("fast")
+    since = time.monotonic()
     for h in E.hosts:
         ctl("singleton", "disable", "fast", host=h)
         assert status_of("test", "-e", "/etc/systemd/system/fast.service.d/50-convene-singleton.conf", host=h) == 1
         assert run("systemctl", "is-enabled", "fast.service", host=h, status=None).strip() == "disabled"
-    assert not W.running("fast"), host
-    no_overlaps(0, "slow")
+    assert not W.running("fast")
+    no_overlaps(since)
 
 
 if __name__ == "__main__":
