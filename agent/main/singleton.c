@@ -22,6 +22,7 @@
 #define POLLS_PER_STOP 40                       /* so often, they are told to once more */
 #define RETRY_USEC (UINT64_C(10) * 1000 * 1000) /* after standing failed */
 #define PASSED_OVER_USEC (UINT64_C(200) * 1000) /* it stands again, behind the others */
+#define NOT_RENEWED "the promise was not renewed in time: the ensemble has not been heard of"
 #define YIELD_USEC (UINT64_C(10) * 1000 * 1000) /* a host yields once in so long */
 
 static int singleton_on_timer(sd_event_source *source, uint64_t usec, void *userdata);
@@ -353,7 +354,11 @@ static void on_leader_unit_ended(void *userdata, const char *why) {
         Singleton *s = userdata;
 
         s->leader_run = unit_run_free(s->leader_run);
-        if (s->phase == SINGLETON_LEADING)
+        if (s->phase != SINGLETON_LEADING)
+                return;
+        if (now_usec(s) >= leadership_deadline_usec(s->leadership))     /* the guard saw it first; the unit is not to blame */
+                stop(s, OUTCOME_AGAIN, g_strdup(NOT_RENEWED));
+        else
                 stop(s, OUTCOME_ASK, g_strdup_printf("%s ended", s->leader_unit));
 }
 
@@ -463,7 +468,7 @@ static void look_while_leading(Singleton *s) {
         else if (state == STAND_WAITING)
                 stop(s, OUTCOME_AGAIN, g_strdup("leadership is lost: others stand before this host"));
         else if (now_usec(s) >= leadership_deadline_usec(s->leadership))
-                stop(s, OUTCOME_AGAIN, g_strdup("the promise was not renewed in time: the ensemble has not been heard of"));
+                stop(s, OUTCOME_AGAIN, g_strdup(NOT_RENEWED));
         else if (why && !is_a_mistake(s, why))
                 stop(s, OUTCOME_AGAIN, g_strdup_printf("resigning: %s", why));
         else if (state == STAND_LEADING && stand_is_to_resign(s->stand))

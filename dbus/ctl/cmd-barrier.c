@@ -57,7 +57,8 @@ static ExitStatus enter(Ctl *c, const char *name, uint32_t members, Granted *ret
         return granted_receive(&call, name, ret, NULL);
 }
 
-/* All begin together, and end together: the exit status is the command's, unless the others could not be waited for. */
+/* All begin together, and end together: the exit status is the command's, unless its place was lost or the others could not be waited
+ * for. */
 ExitStatus cmd_barrier_enter(Ctl *c, char **arguments, unsigned count) {
         g_auto(Granted) granted = { .fd = -1 };
         uint64_t members;
@@ -73,6 +74,8 @@ ExitStatus cmd_barrier_enter(Ctl *c, char **arguments, unsigned count) {
                 return e;
         ctl_disconnect(c);
         int status = guard(&granted, c->options->command);
+        if (status == EXIT_STATUS_SESSION)
+                return EXIT_STATUS_SESSION;     /* it is not among them any more */
         e = wait_for(c, "WaitEmpty", arguments[0]);
         return e != EXIT_STATUS_OK ? e : (ExitStatus) status;
 }

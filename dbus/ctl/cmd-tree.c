@@ -231,7 +231,7 @@ static ExitStatus create_and_hold(Ctl *c, const char *path, GBytes *data, const 
                 return e;
 
         /* from here on signals end the session, not the process */
-        hold_block_signals();
+        hold_block_signals(NULL);
         int status;
         e = create_znode(c, path, data, mode, session.id, &created);
         if (e == EXIT_STATUS_OK)

@@ -133,8 +133,9 @@ static int set_up(Guard *g, char **command) {
 int guard_and_keep(Granted *granted, char **command) {
         g_autoptr(sd_event) event = NULL;
         Guard g = { .granted = granted };
+        sigset_t before;
 
-        hold_block_signals();
+        hold_block_signals(&before);
         int r = sd_event_new(&event);
         g.event = event;
         if (r >= 0)
@@ -145,6 +146,7 @@ int guard_and_keep(Granted *granted, char **command) {
                 r = sd_event_loop(event);
         if (r >= 0 && g.lost)
                 descendants_end(g.pid, g.kill_at_usec);
+        (void) sigprocmask(SIG_SETMASK, &before, NULL);         /* for what the caller has to wait for yet */
         if (r < 0) {
                 print_error("cannot run the command: %s", g_strerror(-r));
                 if (g.pid > 0) {

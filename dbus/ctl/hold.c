@@ -69,7 +69,7 @@ void held_session_done(HeldSession *s) {
         g_clear_pointer(&s->secret, g_bytes_unref);
 }
 
-void hold_block_signals(void) {
+void hold_block_signals(sigset_t *ret_before) {
         sigset_t set;
 
         sigemptyset(&set);
@@ -77,7 +77,7 @@ void hold_block_signals(void) {
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGHUP);
         sigaddset(&set, SIGCHLD);
-        sigprocmask(SIG_BLOCK, &set, NULL);
+        sigprocmask(SIG_BLOCK, &set, ret_before);
 }
 
 typedef struct Holding {

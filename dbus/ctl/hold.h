@@ -8,6 +8,8 @@
  * the session is taken up again with its secret, within its time-out.
  */
 
+#include <signal.h>
+
 #include "dbus/ctl/connection.h"
 
 typedef struct HeldSession {
@@ -21,8 +23,8 @@ ExitStatus held_session_open(Ctl *c, const char *owner, const char *unit, uint64
 void held_session_close(Ctl *c, const HeldSession *s);  /* without a word if it is gone already */
 void held_session_done(HeldSession *s);
 
-/* SIGINT, SIGTERM, SIGHUP and SIGCHLD wait until hold() looks. */
-void hold_block_signals(void);
+/* SIGINT, SIGTERM, SIGHUP and SIGCHLD wait until hold() looks.  `ret_before` may be NULL: what to restore with sigprocmask(2). */
+void hold_block_signals(sigset_t *ret_before);
 
 /*
  * Holds until SIGINT, SIGTERM or SIGHUP (then returns EXIT_STATUS_OK), until the command has ended (then its exit
