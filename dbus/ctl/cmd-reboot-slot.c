@@ -203,7 +203,8 @@ static ExitStatus acquire(Slots *s, bool *ret_ours) {
                 if (e != EXIT_STATUS_OK || s->is_ours || (s->exists && s->taken >= s->wanted))
                         return e;
                 e = s->exists ? take(s) : make_group(s);
-                if (e == EXIT_STATUS_CONFLICT || e == EXIT_STATUS_NO_NODE)
+                /* whether it was done after all the next look shows */
+                if (e == EXIT_STATUS_CONFLICT || e == EXIT_STATUS_NO_NODE || e == EXIT_STATUS_FATE_UNKNOWN)
                         e = EXIT_STATUS_OK;
         }
         if (e == EXIT_STATUS_OK) {

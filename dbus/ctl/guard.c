@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -64,6 +65,13 @@ static int on_lost(sd_event_source *s, int fd, uint32_t events, void *userdata) 
         print_error("%s is lost: the command is ended (NotHeld)", g->granted->path);
         descendants_signal(g->pid, SIGTERM);
         return sd_event_exit(g->event, 0);
+}
+
+/* Whoever was stopped for a while need not begin. */
+static bool is_lost(const Granted *granted) {
+        struct pollfd p = { .fd = granted->fd };
+
+        return poll(&p, 1, 0) == 1 && (p.revents & (POLLHUP | POLLERR));
 }
 
 /* A file without a name, so that no reader is waited for. */
@@ -135,6 +143,10 @@ int guard_and_keep(Granted *granted, char **command) {
         Guard g = { .granted = granted };
         sigset_t before;
 
+        if (is_lost(granted)) {
+                print_error("%s is lost: the command is not begun (NotHeld)", granted->path);
+                return EXIT_STATUS_SESSION;
+        }
         hold_block_signals(&before);
         int r = sd_event_new(&event);
         g.event = event;

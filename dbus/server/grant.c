@@ -590,6 +590,10 @@ static const GrantKind *kind_of_label(const char *label) {
         return grant_label_slots(label) > 0 ? &grant_contender : NULL;
 }
 
+bool grant_is_label(const char *label) {
+        return kind_of_label(label);
+}
+
 /* The znode that stands for it: the only one that its session has, but for what it made beside. */
 static char *find_own(Server *s, uint64_t session) {
         Request r = { .op = REQUEST_GET_EPHEMERALS, .path = "/", .session = session };
@@ -635,6 +639,7 @@ void grant_recover(OwnedSession *o, const char *label) {
         g->owned = o;
         o->grant = g;
         g->recovered = true;
+        g->tenure.unknown_since_usec = o->server->stored_since_usec;    /* not from now: the agent was away before it began */
         g->pending = is_marked(g);
         place_join(g->server, g->parent, &g->guest);
         watch_promise(g, give_up_usec(g));

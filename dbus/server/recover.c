@@ -9,6 +9,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -110,25 +111,38 @@ static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-/* Its descriptor is gone, and may have been hung up here (on_stored) just now: whoever held it has its grace still. */
+/* The descriptor of a grant is gone.  It may have been hung up here (on_stored) just now, or by the agent before this one: whoever held
+ * it has its grace still. */
 static void end_after_grace(OwnedSession *o) {
         Server *s = o->server;
         uint64_t now_usec = 0, until_usec = 0;
         SessionInfo info;
 
         (void) sd_event_now(s->event, CLOCK_BOOTTIME, &now_usec);
-        if (s->dropped_usec != 0 && tree_get_session(member_get_tree(s->member), o->id, &info))
-                until_usec = s->dropped_usec + tenure_grace_usec(info.timeout_msec);
+        if (tree_get_session(member_get_tree(s->member), o->id, &info))
+                until_usec = MAX(s->dropped_usec, s->stored_since_usec) + tenure_grace_usec(info.timeout_msec);
         if (now_usec >= until_usec ||
             sd_event_add_time(s->event, &o->hangup, CLOCK_BOOTTIME, until_usec, ACCURACY_USEC, on_grace_over, o) < 0)
                 owners_end(o);
 }
 
-static void recover_descriptor(OwnedSession *o) {
+static bool is_hung_up(int fd) {
+        struct pollfd p = { .fd = fd };
+
+        return poll(&p, 1, 0) == 1;
+}
+
+static void recover_descriptor(OwnedSession *o, const char *label) {
         int fd = fd_store_take(o->server->fds, o->id);
 
-        if (fd < 0)
+        if (fd >= 0 && is_hung_up(fd)) {
+                close(g_steal_fd(&fd));
+                fd_store_remove(o->server->fds, o->id);
+        }
+        if (fd < 0 && grant_is_label(label))
                 end_after_grace(o);
+        else if (fd < 0)
+                owners_end(o);
         else if (owners_watch_descriptor(o, fd) < 0)
                 owners_end(o);
         else
@@ -146,7 +160,7 @@ static void recover_session(Server *s, const Found *f) {
                 owners_watch_unit(o, f->text.name, f->text.invocation);
                 break;
         case OWNER_DESCRIPTOR:
-                recover_descriptor(o);
+                recover_descriptor(o, f->text.name);
                 if (!o->end && o->fd >= 0)
                         grant_recover(o, f->text.name);
                 break;

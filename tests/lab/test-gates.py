@@ -163,7 +163,7 @@ def subtree_is_kept_in_files():
     run("systemctl", "start", "convene-project@conf-app.service")
     ctl("create", "--parents", "/conf/app/a", "1")
     ctl("create", "--parents", "/conf/app/sub/b", "2")
-    place = "/run/convene-project/conf-app"
+    place = "/run/convene-project/conf-app/files"
     wait("the files are there", lambda: status_of("test", "-e", place + "/sub/b") == 0)
     assert run("stat", "--format=%U %G %a", place + "/a").split() == ["root", "daemon", "640"]
     assert run("cat", place + "/a", place + "/sub/b", user="daemon") == "12"
