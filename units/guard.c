@@ -30,6 +30,7 @@
 #include "agent/base/leader-file.h"
 
 #define DIRECTORY "/run/convene/" LEADER_FILE_DIRECTORY
+#define OUTPUT "/run/convene-leader"
 #define EVENTS (IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT)
 #define ACCURACY_USEC 1
 
@@ -43,6 +44,7 @@ enum {
 
 typedef struct Guard {
         const char *election;
+        bool exports;                   /* as root, of the agent's file */
         char *path;
         int fd;
         const LeaderFile *file;         /* mapped */
@@ -106,6 +108,10 @@ static int refuse(const Guard *g, int status, const char *why) {
         return status;
 }
 
+static bool is_trusted(const struct stat *st) {
+        return st->st_uid == geteuid() || st->st_uid == 0;
+}
+
 /* The agent's own, and nobody else's: the directory is the agent's as well, but it is no matter of trust. */
 static int map_file(Guard *g) {
         const char *why;
@@ -117,7 +123,7 @@ static int map_file(Guard *g) {
                 return refuse(g, errno == ENOENT ? EXIT_NOT_LEADING : EXIT_PROBLEM, strerror(errno));
         if (fstat(g->fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return refuse(g, EXIT_PROBLEM, "is not a regular file");
-        if (st.st_uid != geteuid() && st.st_uid != 0)
+        if (!g->exports && !is_trusted(&st))
                 return refuse(g, EXIT_PROBLEM, "belongs to another user");
         if (st.st_size != sizeof(LeaderFile))
                 return refuse(g, EXIT_PROBLEM, "has another size than such a file has");
@@ -199,20 +205,48 @@ static int run(Guard *g, const char *directory) {
         return r < 0 ? EXIT_PROBLEM : r;
 }
 
-int main(int argc, char *argv[]) {
-        const char *directory = argc == 3 ? argv[2] : DIRECTORY;
-        Guard g = { .fd = -1 };
-        int status;
+/* For the singleton, which may be root: nothing but a number, and a name of a grammar without quotes or spaces. */
+static int export_token(Guard *g, const char *directory) {
+        g_autofree char *env = NULL, *token = NULL, *env_path = g_strdup_printf("%s/%s.env", directory, g->election),
+                        *token_path = g_strdup_printf("%s/%s.token", directory, g->election);
+        g_autoptr(GError) error = NULL;
+        int r;
 
-        if (argc < 2 || argc > 3 || !singleton_name_is_valid(argv[1])) {
-                fprintf(stderr, "usage: convene-guard ELECTION [DIRECTORY]\n\n"
-                        "Runs as long as DIRECTORY/ELECTION (default: " DIRECTORY "/ELECTION) says that this host leads; see "
-                        "convene.singleton(5).\n");
-                return EXIT_USAGE;
+        r = map_file(g);
+        if (r != 0)
+                return r;
+        env = g_strdup_printf("CONVENE_TOKEN=%" PRIu64 "\nCONVENE_ELECTION='%s'\n", g->file->token, g->election);
+        token = g_strdup_printf("%" PRIu64, g->file->token);
+        if (mkdir(directory, 0755) < 0 && errno != EEXIST) {
+                fprintf(stderr, SD_ERR "cannot make %s: %s\n", directory, strerror(errno));
+                return EXIT_PROBLEM;
         }
-        g.election = argv[1];
-        g.path = g_build_filename(directory, argv[1], NULL);
-        status = run(&g, directory);
+        if (!g_file_set_contents_full(env_path, env, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error) ||
+            !g_file_set_contents_full(token_path, token, -1, G_FILE_SET_CONTENTS_CONSISTENT, 0600, &error)) {
+                fprintf(stderr, SD_ERR "%s\n", error->message);
+                return EXIT_PROBLEM;
+        }
+        return 0;
+}
+
+static int usage(void) {
+        fprintf(stderr, "usage: convene-guard ELECTION [DIRECTORY]\n"
+                "       convene-guard --export ELECTION [DIRECTORY OUTPUT]\n\n"
+                "Runs as long as DIRECTORY/ELECTION (default: " DIRECTORY "/ELECTION) says that this host leads; or writes the token that "
+                "is in it into OUTPUT (" OUTPUT "), for the unit.  See convene.singleton(5).\n");
+        return EXIT_USAGE;
+}
+
+int main(int argc, char *argv[]) {
+        Guard g = { .fd = -1, .exports = argc > 1 && strcmp(argv[1], "--export") == 0 };
+        int first = g.exports ? 2 : 1, given = argc - first, status;
+        const char *directory = given > 1 ? argv[first + 1] : DIRECTORY;
+
+        if ((given != 1 && given != (g.exports ? 3 : 2)) || !singleton_name_is_valid(argv[first]))
+                return usage();
+        g.election = argv[first];
+        g.path = g_build_filename(directory, g.election, NULL);
+        status = g.exports ? export_token(&g, given > 1 ? argv[first + 2] : OUTPUT) : run(&g, directory);
         (void) sd_notify(false, "STOPPING=1");
         sd_event_source_unref(g.deadline);
         sd_event_unref(g.event);

@@ -6,7 +6,7 @@
  *
  * /run/convene/leader/NAME: exists exactly while this host leads the election NAME.  Written by the agent and mapped by the guard of
  * convene-leader@NAME.service, in the byte order of this host.  The deadline is the only field that ever changes; it is a word
- * that both sides take and give as a whole.  Beside it stand NAME.env (for EnvironmentFile=) and NAME.token (for LoadCredential=).
+ * that both sides take and give as a whole.  What the unit is given, as root, is made of it by "convene-guard --export".
  *
  *      0  magic            8 bytes "cnvlead1"
  *      8  version          4 bytes, 1

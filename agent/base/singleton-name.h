@@ -19,7 +19,7 @@
 #define SINGLETON_LEADER_SUFFIX ".service"
 
 /* Letters, digits and :-_.@\ ; neither dot nor hyphen at the beginning, no template ("myapp@"), and not the name of a file that belongs to another
- * singleton ("NAME.env", "NAME.token"). */
+ * singleton ("NAME.env", "NAME.token" of convene-guard --export). */
 bool singleton_name_is_valid(const char *name);
 
 /* The name for a unit, NULL if it can have none; owned by the caller. */

@@ -103,20 +103,11 @@ static Leadership *leadership_open(const char *directory, int directory_fd, cons
         return l;
 }
 
-static int files_put(int directory_fd, const char *name, uint64_t token, uint64_t deadline_usec) {
-        g_autofree char *env_name = g_strdup_printf("%s.env", name), *token_name = g_strdup_printf("%s.token", name);
-        g_autofree char *env = g_strdup_printf("CONVENE_TOKEN=%" PRIu64 "\nCONVENE_ELECTION='%s'\n", token, name);
-        g_autofree char *text = g_strdup_printf("%" PRIu64, token);
+static int leader_file_put(int directory_fd, const char *name, uint64_t token, uint64_t deadline_usec) {
         LeaderFile file;
-        int r;
 
         leader_file_fill(&file, name, token, deadline_usec);
-        r = file_put(directory_fd, env_name, env, strlen(env));
-        if (r >= 0)
-                r = file_put(directory_fd, token_name, text, strlen(text));
-        if (r >= 0)
-                r = file_put(directory_fd, name, &file, sizeof(file));
-        return r;
+        return file_put(directory_fd, name, &file, sizeof(file));
 }
 
 Leadership *leadership_begin(const char *directory, const char *name, uint64_t token, uint64_t deadline_usec, int *ret_error) {
@@ -126,7 +117,7 @@ Leadership *leadership_begin(const char *directory, const char *name, uint64_t t
         assert(singleton_name_is_valid(name));
 
         fd = directory_open(directory);
-        r = fd < 0 ? fd : files_put(fd, name, token, deadline_usec);
+        r = fd < 0 ? fd : leader_file_put(fd, name, token, deadline_usec);
         if (r >= 0) {
                 l = leadership_open(directory, fd, name);
                 r = l ? 0 : -EIO;
@@ -181,35 +172,22 @@ Leadership *leadership_end(Leadership *l) {
         return leadership_free(l);
 }
 
-/* The leader file first: without it nothing starts. */
 void leadership_remove(const char *directory, const char *name) {
-        static const char *const suffixes[] = { "", ".env", ".token" };
+        g_autofree char *path = g_build_filename(directory, name, NULL);
 
-        for (size_t i = 0; i < G_N_ELEMENTS(suffixes); i++) {
-                g_autofree char *path = g_strdup_printf("%s/%s%s", directory, name, suffixes[i]);
-
-                (void) unlink(path);
-        }
+        (void) unlink(path);
 }
 
 GPtrArray *leaderships_find(const char *directory) {
         GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
         g_autoptr(GDir) d = g_dir_open(directory, 0, NULL);
-        const char *file;
+        const char *name;
 
-        while (d && (file = g_dir_read_name(d))) {
-                g_autofree char *name = g_strdup(file);
-
-                for (size_t i = 0; i < 2; i++)
-                        if (g_str_has_suffix(name, ((const char *const[]) { ".env", ".token" })[i]))
-                                *strrchr(name, '.') = '\0';
-                if (!singleton_name_is_valid(name)) {
-                        g_autofree char *path = g_build_filename(directory, file, NULL);
-
-                        (void) unlink(path);
-                } else if (!g_ptr_array_find_with_equal_func(names, name, g_str_equal, NULL))
-                        g_ptr_array_add(names, g_steal_pointer(&name));
-        }
+        while (d && (name = g_dir_read_name(d)))
+                if (singleton_name_is_valid(name))
+                        g_ptr_array_add(names, g_strdup(name));
+                else
+                        leadership_remove(directory, name);
         return names;
 }
 

@@ -4,8 +4,8 @@
 /*
  * Leadership
  *
- * The files by which a host says to its own units that it leads an election (agent/base/leader-file.h): /run/convene/leader/NAME, NAME.env
- * and NAME.token.  They outlive the agent.  Here is also where it notes what must not be forgotten over a restart, in files
+ * The files by which a host says to its own units that it leads an election (agent/base/leader-file.h): /run/convene/leader/NAME.
+ * They outlive the agent.  Here is also where it notes what must not be forgotten over a restart, in files
  * named like a singleton: that it is held, or was stopped.
  */
 
@@ -16,16 +16,16 @@
 
 typedef struct Leadership Leadership;
 
-/* Writes the files, the leader file last.  NULL and a negative errno in *ret_error if that fails; nothing is left then. */
+/* Writes the file.  NULL and a negative errno in *ret_error if that fails; nothing is left then. */
 Leadership *leadership_begin(const char *directory, const char *name, uint64_t token, uint64_t deadline_usec, int *ret_error);
-/* Those that an agent before this one has left; NULL: there are none of that name, or they are no good. */
+/* That of an agent before this one; NULL: there is none of that name, or it is no good. */
 Leadership *leadership_adopt(const char *directory, const char *name);
 void leadership_renew(Leadership *l, uint64_t deadline_usec);
 uint64_t leadership_deadline_usec(const Leadership *l);
 uint64_t leadership_token(const Leadership *l);
-/* The deadline is over, the files go; returns NULL. */
+/* The deadline is over, the file goes; returns NULL. */
 Leadership *leadership_end(Leadership *l);
-/* Forgets it; the files stay. */
+/* Forgets it; the file stays. */
 Leadership *leadership_free(Leadership *l);
 
 /* What there is of such a name, good or not, is removed. */

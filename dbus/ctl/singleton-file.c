@@ -165,8 +165,8 @@ char *singleton_drop_in_format(const SingletonDropIn *d) {
         if (service)
                 g_string_append_printf(text,
                                        "\n[Service]\n"
-                                       "EnvironmentFile=/run/convene/leader/%s.env\n"
-                                       "LoadCredential=convene.token:/run/convene/leader/%s.token\n", name, name);
+                                       "EnvironmentFile=/run/convene-leader/%s.env\n"
+                                       "LoadCredential=convene.token:/run/convene-leader/%s.token\n", name, name);
         if (d->stop_timeout_msec > 0 && service)
                 g_string_append_printf(text, "TimeoutStopSec=%s\nTimeoutAbortSec=%s\n", timeout, timeout);
         else if (d->stop_timeout_msec > 0 && g_str_equal(unit_type(d->unit), "socket"))

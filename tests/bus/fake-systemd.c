@@ -13,6 +13,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -27,6 +28,8 @@
 #include <systemd/sd-bus.h>
 #include <systemd/sd-event.h>
 #include <systemd/sd-id128.h>
+
+#include "agent/base/leader-file.h"
 
 #define NAME "org.freedesktop.systemd1"
 #define OBJECT "/org/freedesktop/systemd1"
@@ -113,10 +116,12 @@ static void append_properties(sd_bus_message *m, const Unit *u) {
 }
 
 static void tell_token(const Unit *u) {
-        g_autofree char *election = election_of(u), *path = g_strdup_printf("%s/%s.token", leader_directory, election), *token = NULL;
+        g_autofree char *election = election_of(u), *path = g_build_filename(leader_directory, election, NULL), *file = NULL;
+        size_t size;
 
-        if (g_str_equal(u->state, "active") && unit_other(u) && g_file_get_contents(path, &token, NULL, NULL))
-                printf(" %s", token);
+        if (g_str_equal(u->state, "active") && unit_other(u) && g_file_get_contents(path, &file, &size, NULL) &&
+            size == sizeof(LeaderFile))
+                printf(" %" PRIu64, ((const LeaderFile *) (const void *) file)->token);
 }
 
 static void unit_set(Unit *u, const char *state) {

@@ -94,6 +94,24 @@ class Leadership:
         self.directory.cleanup()
 
 
+def test_export():
+    """A number and a name, for root's eyes; nothing of a file that is no leader file, or that is somewhere else."""
+    with Leadership(10) as l:
+        out = pathlib.Path(l.directory.name, "out")
+        words = ["--export", NAME, l.directory.name, str(out)]
+        l.start(*words).ends(0)
+        assert (out / (NAME + ".env")).read_text() == f"CONVENE_TOKEN=77\nCONVENE_ELECTION='{NAME}'\n"
+        assert (out / (NAME + ".token")).read_text() == "77"
+        assert (out / (NAME + ".env")).stat().st_mode & 0o777 == 0o600
+        l.file.write_bytes(b"LD_PRELOAD=/tmp/x.so".ljust(HEADER.size, b"\0"))
+        l.start(*words).ends(PROBLEM)
+        l.file.unlink()
+        l.file.symlink_to("/etc/passwd")
+        l.start(*words).ends(PROBLEM)
+        assert (out / (NAME + ".token")).read_text() == "77"
+        l.start("--export", NAME, l.directory.name).ends(USAGE)
+
+
 def test_deadline_passes():
     with Leadership(0.3) as one:
         begun = time.clock_gettime(time.CLOCK_BOOTTIME)
