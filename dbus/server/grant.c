@@ -590,8 +590,10 @@ static const GrantKind *kind_of_label(const char *label) {
         return grant_label_slots(label) > 0 ? &grant_contender : NULL;
 }
 
-bool grant_is_label(const char *label) {
-        return kind_of_label(label);
+bool grant_label_excludes(const char *label) {
+        const GrantKind *kind = kind_of_label(label);
+
+        return kind == &grant_contender || kind == &grant_claim;
 }
 
 /* The znode that stands for it: the only one that its session has, but for what it made beside. */

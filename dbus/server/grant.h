@@ -112,7 +112,7 @@ void grant_on_parent(Call *call, const Result *result); /* of a znode that `maki
 void grant_make_beside(Grant *g, const char *name);
 /* After a restart of the agent: what such a session stands for is held on. */
 void grant_recover(OwnedSession *o, const char *label);
-/* Whether the owner text of a descriptor's session is that of a grant. */
-bool grant_is_label(const char *label);
+/* Whether what the owner text of a descriptor's session stands for keeps others from having it. */
+bool grant_label_excludes(const char *label);
 /* How many slots the semaphore has by the owner text of one who contends for it; 0: it does not say. */
 uint32_t grant_label_slots(const char *label);

@@ -111,7 +111,7 @@ static int on_grace_over(sd_event_source *source, uint64_t usec, void *userdata)
         return 0;
 }
 
-/* The descriptor of a grant is gone.  It may have been hung up here (on_stored) just now, or by the agent before this one: whoever held
+/* The descriptor of what others wait for is gone.  It may have been hung up here (on_stored) just now, or by the agent before this one: whoever held
  * it has its grace still. */
 static void end_after_grace(OwnedSession *o) {
         Server *s = o->server;
@@ -139,7 +139,7 @@ static void recover_descriptor(OwnedSession *o, const char *label) {
                 close(g_steal_fd(&fd));
                 fd_store_remove(o->server->fds, o->id);
         }
-        if (fd < 0 && grant_is_label(label))
+        if (fd < 0 && grant_label_excludes(label))
                 end_after_grace(o);
         else if (fd < 0)
                 owners_end(o);
