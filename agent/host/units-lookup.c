@@ -13,6 +13,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct UnitLookup {
@@ -151,7 +152,38 @@ bool unit_state_is_over(const UnitState *s) {
                (s->sub && g_str_has_prefix(s->sub, "auto-restart"));
 }
 
+/* Of the whole answer, once more from its beginning. */
+static int read_bound_by(sd_bus_message *m, char ***ret) {
+        int r = sd_bus_message_rewind(m, true);
+
+        if (r >= 0)
+                r = sd_bus_message_enter_container(m, 'a', "{sv}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
+                const char *key;
+
+                r = sd_bus_message_read(m, "s", &key);
+                if (r < 0)
+                        return r;
+                if (!g_str_equal(key, "BoundBy")) {
+                        r = sd_bus_message_skip(m, "v");
+                        if (r >= 0)
+                                r = sd_bus_message_exit_container(m);
+                        continue;
+                }
+                r = sd_bus_message_enter_container(m, 'v', "as");
+                return r < 0 ? r : sd_bus_message_read_strv(m, ret);
+        }
+        return r;
+}
+
+static void strv_freep(char ***strv) {
+        for (char **i = *strv; i && *i; i++)
+                free(*i);
+        free(*strv);                    /* made by sd-bus, not by GLib */
+}
+
 static int lookup_on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        __attribute__((cleanup(strv_freep))) char **bound_by = NULL;
         UnitLookup *l = userdata;
         UnitState s;
         UnitFacts facts;
@@ -166,12 +198,14 @@ static int lookup_on_properties(sd_bus_message *m, void *userdata, sd_bus_error 
                 r = -EBADMSG;
         if (r >= 0 && l->by_invocation && (!sd_id128_equal(s.invocation, l->invocation) || unit_state_is_over(&s)))
                 r = -ESRCH;
+        if (r >= 0)
+                r = read_bound_by(m, &bound_by);
         if (r < 0) {
                 lookup_finish(l, r, NULL);
                 return 0;
         }
 
-        facts = (UnitFacts) { .unit = s.id, .invocation = s.invocation, .active_state = s.active };
+        facts = (UnitFacts) { .unit = s.id, .invocation = s.invocation, .active_state = s.active, .bound_by = bound_by };
         lookup_finish(l, 0, &facts);
         return 0;
 }

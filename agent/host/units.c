@@ -199,7 +199,7 @@ static void units_tell_listeners(Units *u, const char *unit, const UnitState *s)
                 for (guint i = 0; i < u->listeners->len; i++)
                         g_hash_table_remove(((UnitListener *) u->listeners->pdata[i])->announced, unit);
         else if (s->active && s->has_invocation)
-                units_tell_started(u, &(UnitFacts) { unit, s->invocation, s->active });
+                units_tell_started(u, &(UnitFacts) { .unit = unit, .invocation = s->invocation, .active_state = s->active });
 }
 
 bool units_believes(const Units *u, sd_bus_message *m) {

@@ -33,6 +33,7 @@ typedef struct UnitFacts {
         const char *unit;               /* "nginx.service" */
         sd_id128_t invocation;          /* null: a unit that no job started (init.scope); it has no runs to watch */
         const char *active_state;       /* "active", "activating", ... */
+        char **bound_by;                /* units with BindsTo= on it; NULL: there are none, or it was no lookup that was answered */
 } UnitFacts;
 
 /* `bus`: the system bus, or NULL where there is none (./dev run): every lookup then ends with -ENOENT.  The bus may

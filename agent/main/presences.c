@@ -277,7 +277,7 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
 }
 
 static void open_session(Holding *h) {
-        UnitFacts facts = { h->unit, h->invocation, "active" };
+        UnitFacts facts = { .unit = h->unit, .invocation = h->invocation, .active_state = "active" };
 
         h->state = HOLDING_OPENING;
         server_open_unit_session(h->presences->server, &facts, h->declaration->timeout_msec, on_opened, h);

@@ -102,6 +102,7 @@ void singleton_free(Singleton *s) {
         singleton_file_free(s->file);
         g_free(s->refusal);
         g_free(s->why);
+        g_strfreev(s->bound);
         g_free(s);
 }
 
@@ -298,13 +299,37 @@ static void on_unit_seen(void *userdata, int error, const UnitFacts *facts) {
                 look_at(s, now_usec(s) + POLL_USEC);
 }
 
+static void look_at_bound(Singleton *s);
+
+static void on_bound_unit_seen(void *userdata, int error, const UnitFacts *facts) {
+        Singleton *s = userdata;
+
+        s->lookup = NULL;
+        if (is_over(error, facts) && units_available(s->all->units)) {
+                s->bound_over++;
+                look_at_bound(s);
+        } else
+                look_at(s, now_usec(s) + POLL_USEC);
+}
+
+/* One after the other, and the unit itself last. */
+static void look_at_bound(Singleton *s) {
+        const char *next = s->bound ? s->bound[s->bound_over] : NULL;
+
+        s->lookup = units_lookup_name(s->all->units, next ?: s->unit, next ? on_bound_unit_seen : on_unit_seen, s);
+}
+
+/* As long as anything that is bound to it is loaded, so is the leader unit: unknown to systemd, it has none. */
 static void on_leader_unit_over(void *userdata, int error, const UnitFacts *facts) {
         Singleton *s = userdata;
 
         s->lookup = NULL;
         if (is_over(error, facts) && units_available(s->all->units)) {
                 s->guard_failed = has_failed(error, facts);
-                s->lookup = units_lookup_name(s->all->units, s->unit, on_unit_seen, s);
+                g_strfreev(s->bound);
+                s->bound = facts ? g_strdupv(facts->bound_by) : NULL;
+                s->bound_over = 0;
+                look_at_bound(s);
         } else
                 look_at(s, now_usec(s) + POLL_USEC);
 }

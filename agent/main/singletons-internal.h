@@ -51,6 +51,8 @@ typedef struct Singleton {
         bool unit_seen;                 /* ... the unit itself was active */
         bool guard_failed, unit_failed; /* STOPPING: as it was seen */
         unsigned looks;                 /* STOPPING: without an end */
+        char **bound;                   /* STOPPING: units bound to the leader unit, what a timer or socket starts among them */
+        unsigned bound_over;            /* ... so many of them have ended */
         UnitJob *job;
         UnitLookup *lookup;
         UnitRun *leader_run;

@@ -5,7 +5,8 @@
  *
  * On the bus at ADDRESS it is org.freedesktop.systemd1.  It knows three kinds of units: convene-leader@NAME.service, which runs the real guard
  * with a notification socket in WORK-DIRECTORY and a watchdog; NAME.service, the application, which is nothing but its state, and is wanted by and bound to
- * its leader unit; and any other, which is up or not (candidate targets).  The application stops within the time it is given.
+ * its leader unit; and any other, which is up or not (candidate targets).  The application stops within the time it is given.  Where NAME ends in .timer, it
+ * is the application and stops at once; the service of its name is bound to the same leader unit.
  *
  * Standard input: "start UNIT", "stop UNIT", "restart UNIT", "fail UNIT", "stopping MSEC" (how long applications take to stop), "refuse yes|no"
  * (StartUnit fails as without polkit's consent), "job UNIT TYPE" (a job is under way for it; "-": no more), "kill UNIT SIGNAL".  Standard output: "USEC UNIT
@@ -70,8 +71,9 @@ static bool is_up(const Unit *u) {
 
 static char *election_of(const Unit *u) {
         const char *begin = is_leader(u) ? u->name + strlen(LEADER_PREFIX) : u->name;
+        g_autofree char *stem = g_strndup(begin, strrchr(begin, '.') - begin), *timer = g_strconcat(stem, ".timer", NULL);
 
-        return g_strndup(begin, strrchr(begin, '.') - begin);
+        return !is_leader(u) && g_hash_table_contains(units, timer) ? g_steal_pointer(&timer) : g_steal_pointer(&stem);
 }
 
 static Unit *unit_get(const char *name) {
@@ -92,10 +94,23 @@ static Unit *unit_get(const char *name) {
 static Unit *unit_other(const Unit *u) {
         g_autofree char *election = election_of(u), *other = NULL;
 
-        if (!g_str_has_suffix(u->name, ".service"))
+        if (!g_str_has_suffix(u->name, ".service") && !g_str_has_suffix(u->name, ".timer"))
                 return NULL;
-        other = is_leader(u) ? g_strdup_printf("%s.service", election) : g_strdup_printf(LEADER_PREFIX "%s.service", election);
+        if (is_leader(u))
+                other = g_str_has_suffix(election, ".timer") ? g_strdup(election) : g_strdup_printf("%s.service", election);
+        else
+                other = g_strdup_printf(LEADER_PREFIX "%s.service", election);
         return unit_get(other);
+}
+
+/* What the timer of a leader unit has started; NULL: it is no timer's, or nothing. */
+static Unit *unit_triggered(const Unit *leader) {
+        g_autofree char *election = election_of(leader), *name = NULL;
+
+        if (!g_str_has_suffix(election, ".timer"))
+                return NULL;
+        name = g_strdup_printf("%.*s.service", (int) (strlen(election) - strlen(".timer")), election);
+        return g_hash_table_lookup(units, name);
 }
 
 /*
@@ -111,8 +126,15 @@ static void append_properties(sd_bus_message *m, const Unit *u) {
         g_assert_cmpint(sd_bus_message_append(m, "s", "InvocationID"), >=, 0);
         g_assert_cmpint(sd_bus_message_open_container(m, 'v', "ay"), >=, 0);
         g_assert_cmpint(sd_bus_message_append_array(m, 'y', &u->invocation, sd_id128_is_null(u->invocation) ? 0 : 16), >=, 0);
-        for (unsigned i = 0; i < 3; i++)
+        for (unsigned i = 0; i < 2; i++)
                 g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
+        if (is_leader(u)) {
+                const Unit *triggered = unit_triggered(u);
+
+                g_assert_cmpint(sd_bus_message_append(m, "{sv}", "BoundBy", "as", triggered ? 2 : 1, unit_other(u)->name,
+                                                      triggered ? triggered->name : NULL), >=, 0);
+        }
+        g_assert_cmpint(sd_bus_message_close_container(m), >=, 0);
 }
 
 static void tell_token(const Unit *u) {
@@ -169,7 +191,7 @@ static void unit_start(Unit *u) {
 }
 
 static void guard_ended(Unit *u, int status) {
-        Unit *application = unit_other(u);
+        Unit *application = unit_other(u), *triggered = unit_triggered(u);
 
         u->child = sd_event_source_disable_unref(u->child);
         u->io = sd_event_source_disable_unref(u->io);
@@ -181,6 +203,8 @@ static void guard_ended(Unit *u, int status) {
         unit_set(u, WIFEXITED(status) && WEXITSTATUS(status) == 0 ? "inactive" : "failed");
         job_done(u, g_str_equal(u->state, "inactive") ? "done" : "failed");
         unit_stop(application);                 /* bound to it */
+        if (triggered)
+                unit_stop(triggered);
 }
 
 static int on_guard_ended(sd_event_source *source, const siginfo_t *si, void *userdata) {
@@ -256,7 +280,7 @@ static void guard_start(Unit *u) {
  */
 
 static void application_ended(Unit *u, const char *state) {
-        Unit *leader = unit_other(u);
+        Unit *leader = unit_other(u), *triggered = unit_triggered(leader);
 
         u->timer = sd_event_source_disable_unref(u->timer);
         unit_set(u, state);
@@ -264,7 +288,7 @@ static void application_ended(Unit *u, const char *state) {
         if (u->again) {
                 u->again = false;
                 unit_start(u);
-        } else if (leader->pid > 0)
+        } else if (leader->pid > 0 && !is_up(unit_other(leader)) && !(triggered && is_up(triggered)))
                 kill(leader->pid, SIGTERM);     /* not needed any more, or to be stopped after this */
 }
 
@@ -284,11 +308,18 @@ static void unit_stop(Unit *u) {
                 unit_set(u, "inactive");
                 job_done(u, "done");
         } else if (is_leader(u)) {
+                Unit *triggered = unit_triggered(u);
+                bool wait = is_up(other) || (triggered && is_up(triggered));
+
                 if (is_up(other))
                         unit_stop(other);       /* first what is bound to it and comes after it */
-                else
+                if (triggered && is_up(triggered))
+                        unit_stop(triggered);
+                if (!wait)
                         kill(u->pid, SIGTERM);
-        } else if (!u->timer) {
+        } else if (g_str_has_suffix(u->name, ".timer"))
+                application_ended(u, "inactive");
+        else if (!u->timer) {
                 unit_set(u, "deactivating");
                 g_assert_cmpint(sd_event_add_time_relative(event, &u->timer, CLOCK_MONOTONIC, stopping_usec, 1, on_stopped, u), >=, 0);
         }

@@ -129,6 +129,26 @@ def test_guard_killed():
         assert host.leads() > first
 
 
+def test_guard_of_a_timer_killed():
+    """It is not enough that the timer has stopped: what it has started ends first, too."""
+    with Alone(file="backup", Unit="backup.timer") as host:
+        host.stand("backup.timer")
+        host.systemd.read_until("backup.timer", "active")
+        host.systemd.order("start", "backup.service")
+        host.systemd.read_until("backup.service", "active")
+        host.systemd.order("stopping", 1000)
+        host.systemd.order("kill", leader("backup.timer"), int(signal.SIGKILL))
+        host.systemd.read_until("backup.service", "deactivating")
+        equal(host.systemd.state("backup.timer"), "inactive")
+        while True:
+            row = host.row("backup.timer")
+            host.systemd.drain()
+            if host.systemd.state("backup.service") != "deactivating":
+                break
+            equal(row["hosts"], [host.name])
+        assert "failed" in host.wait_state("standing-back", "backup.timer")["text"]
+
+
 def test_guard_stopped():
     with Alone() as host:
         host.stand()

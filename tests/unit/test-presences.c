@@ -51,7 +51,7 @@ static void (*started)(void *userdata, const UnitFacts *facts);
 
 void units_set_started(Units *u, bool (*wanted)(void *userdata, const char *unit),
                        void (*on_started)(void *userdata, const UnitFacts *facts), void *userdata) {
-        UnitFacts facts = { UNIT, SD_ID128_MAKE(1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,0), "active" };
+        UnitFacts facts = { .unit = UNIT, .invocation = SD_ID128_MAKE(1,2,3,4,5,6,7,8,9,a,b,c,d,e,f,0), .active_state = "active" };
 
         started = on_started;
         if (started && wanted(userdata, facts.unit))
