@@ -547,8 +547,7 @@ static void look_while_idle(Singleton *s) {
                 stand_leave(s->stand);
         else if (s->stand)
                 look_for_leadership(s);
-        if (!s->stand)
-                singletons_on_idle(s->all);
+        singletons_on_idle(s->all);
 }
 
 static void stand_is_gone(Singleton *s) {

@@ -74,6 +74,7 @@ struct Singletons {
         bool begun, stopping;
         void (*stopped)(void *userdata);
         void *stopped_userdata;
+        sd_event_source *patience;      /* stopping: nothing runs any more, but the ensemble has not confirmed that this host has resigned */
 };
 
 /* singleton.c */
@@ -89,4 +90,4 @@ bool singleton_is_over(const Singleton *s);             /* nothing is left of it
 const char *singleton_state(const Singleton *s);        /* as org.convene1.Singletons has it */
 
 /* singletons.c */
-void singletons_on_idle(Singletons *all);               /* one has nothing left to be stopped */
+void singletons_on_idle(Singletons *all);               /* nothing of one runs any more */

@@ -15,6 +15,7 @@
 #include "agent/main/singletons-internal.h"
 
 #define SETTINGS "singleton.d"
+#define RESIGN_USEC (UINT64_C(3) * 1000 * 1000) /* longer than an election takes */
 
 static void destroy(gpointer p) {
         singleton_free(p);
@@ -50,6 +51,7 @@ Singletons *singletons_free(Singletons *s) {
                 return NULL;
         units_set_started(s->units, NULL, NULL, s);
         units_set_queued(s->units, NULL, NULL);
+        sd_event_source_disable_unref(s->patience);
         g_hash_table_unref(s->by_name);
         singleton_set_free(s->set);
         g_ptr_array_unref(s->problems);
@@ -183,8 +185,36 @@ bool singletons_any(Singletons *s) {
         return false;
 }
 
+static bool any_runs(Singletons *s) {
+        GHashTableIter i;
+        gpointer p;
+
+        g_hash_table_iter_init(&i, s->by_name);
+        while (g_hash_table_iter_next(&i, NULL, &p))
+                if (((Singleton *) p)->phase != SINGLETON_IDLE)
+                        return true;
+        return false;
+}
+
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
+        Singletons *s = userdata;
+
+        if (s->stopped) {
+                journal(LOG_WARNING, NULL, "the ensemble has not confirmed that this host has resigned (it may have no quorum); its places in "
+                        "elections end when their SessionTimeout= is over");
+                g_steal_pointer(&s->stopped)(s->stopped_userdata);
+        }
+        return 0;
+}
+
+/* Resigning takes a quorum.  Without one, as when all hosts are switched off together, it is not waited for: with nothing running here, the
+ * end of the sessions' timeouts does as well. */
 void singletons_on_idle(Singletons *s) {
-        if (s->stopping && s->stopped && !singletons_any(s))
+        if (!s->stopping || !s->stopped)
+                return;
+        if (!singletons_any(s) ||
+            (!s->patience && !any_runs(s) &&
+             sd_event_add_time_relative(s->event, &s->patience, CLOCK_BOOTTIME, RESIGN_USEC, 0, on_patience, s) < 0))
                 g_steal_pointer(&s->stopped)(s->stopped_userdata);
 }
 

@@ -35,7 +35,8 @@ void singletons_begin(Singletons *s);
 void singletons_load(Singletons *s);
 /* Does this host stand in any election, or run what is left of one? */
 bool singletons_any(Singletons *s);
-/* Stops every singleton that runs here and resigns; `done` is called once, perhaps before this returns. */
+/* Stops every singleton that runs here and resigns; `done` is called once, perhaps before this returns.  Once nothing runs here, it waits
+ * some seconds at most for the ensemble to confirm that. */
 void singletons_stop(Singletons *s, void (*done)(void *userdata), void *userdata);
 
 /* For server.h. */

@@ -222,6 +222,29 @@ def test_agent_stopped():
     ensemble.whole(3)
 
 
+def test_agent_stopped_without_quorum():
+    """As when all hosts are switched off together: it does not wait for others that are not there."""
+    now = ensemble.leading()
+    others = [host for host in ensemble.hosts() if host is not now]
+    for host in others:
+        host.running.kill(signal.SIGSTOP)
+    now.systemd.order("job", "convened.service", "stop")
+    begun = time.monotonic()
+    equal(now.stop(), 0)
+    print(f"# stopped after {time.monotonic() - begun:.3f} s")
+    assert time.monotonic() - begun < 10
+    assert "has not confirmed that this host has resigned" in now.last_words()
+    now.systemd.read_until("myapp.service", "inactive")
+    for host in others:
+        host.running.kill(signal.SIGCONT)
+    now.systemd.order("job", "convened.service", "-")
+    now.start()
+    ensemble.leading()
+    wait_until(lambda: len(now.row()["hosts"]) == 3, "all stand again")
+    ensemble.check()
+    ensemble.whole(3)
+
+
 def test_preferred():
     """Who goes first when nobody leads; it takes nothing away."""
     everywhere(file="db", Unit="db.service", PreferredHosts="h3 h2")
