@@ -39,7 +39,7 @@ struct Units {
         UnitJob *jobs;
 
         GPtrArray *listeners;           /* UnitListener */
-        void (*queued)(void *userdata, const char *unit);
+        void (*queued)(void *userdata, const char *unit, const char *job);
         void *queued_userdata;
 };
 

@@ -244,16 +244,25 @@ UnitJob *units_ask_job_type(Units *u, const char *unit, UnitJobDone done, void *
         return j;
 }
 
+UnitJob *units_ask_type_of(Units *u, const char *job, UnitJobDone done, void *userdata) {
+        UnitJob *j = job_new(u, done, userdata);
+        int r = type_ask(j, job, SYSTEMD_JOB, "JobType", type_on_type);
+
+        if (r < 0)
+                job_finish_later(j, r);
+        return j;
+}
+
 /*
  * Whatever is queued
  */
 
 static int on_queued(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         Units *u = userdata;
-        const char *unit;
+        const char *unit, *job;
 
-        if (units_believes(u, m) && sd_bus_message_read(m, "uos", NULL, NULL, &unit) > 0)
-                u->queued(u->queued_userdata, unit);
+        if (units_believes(u, m) && sd_bus_message_read(m, "uos", NULL, &job, &unit) > 0)
+                u->queued(u->queued_userdata, unit, job);
         return 0;
 }
 
@@ -266,7 +275,7 @@ int units_match_queued(Units *u) {
                                       on_queued, NULL, u);
 }
 
-void units_set_queued(Units *u, void (*queued)(void *userdata, const char *unit), void *userdata) {
+void units_set_queued(Units *u, void (*queued)(void *userdata, const char *unit, const char *job), void *userdata) {
         assert(u);
 
         u->queued = queued;

@@ -65,8 +65,8 @@ UnitRun *unit_run_free(UnitRun *r);
 void units_set_started(Units *u, bool (*wanted)(void *userdata, const char *unit),
                        void (*started)(void *userdata, const UnitFacts *facts), void *userdata);
 
-/* Tells of each job that is queued for a unit, whoever asked for it.  One listener; NULL: none. */
-void units_set_queued(Units *u, void (*queued)(void *userdata, const char *unit), void *userdata);
+/* Tells of each job that is queued for a unit, whoever asked for it; `job`: for units_ask_type_of().  One listener; NULL: none. */
+void units_set_queued(Units *u, void (*queued)(void *userdata, const char *unit, const char *job), void *userdata);
 
 /* Jobs: starts or stops a unit, as `systemctl` does, and waits for the outcome.  `done` is called once, later: error 0 and the job's result
  * ("done", "failed", "timeout", "canceled", ...), or a negative errno and NULL if systemd could not be asked, refused, or has not answered
@@ -79,3 +79,5 @@ UnitJob *unit_job_cancel(UnitJob *j);
 /* "start", "restart", "stop", ...: the type of the job that is under way for a unit, "" if none is.  `done` is called once, later, as for
  * a job; unit_job_cancel() before that and it is never called. */
 UnitJob *units_ask_job_type(Units *u, const char *unit, UnitJobDone done, void *userdata);
+/* The same of a job that units_set_queued() has told of; "": it is over. */
+UnitJob *units_ask_type_of(Units *u, const char *job, UnitJobDone done, void *userdata);

@@ -91,6 +91,7 @@ static void forget_units(Singleton *s) {
 
 void singleton_free(Singleton *s) {
         forget_units(s);
+        unit_job_cancel(s->asked);
         unit_run_free(s->candidate_run);
         leadership_free(s->leadership);
         stand_free(s->stand);
@@ -179,6 +180,23 @@ void singleton_let_go(Singleton *s) {
 
 void singleton_on_unit_started(Singleton *s) {
         s->unit_seen = true;
+        s->told_to_stop = false;
+}
+
+static void on_type_of_job(void *userdata, int error, const char *type) {
+        Singleton *s = userdata;
+
+        s->asked = NULL;
+        if (error >= 0 && *type != '\0')
+                s->told_to_stop = g_str_equal(type, "stop");
+}
+
+/* Asked at once: a unit may end in any state when it is told to stop, and the job is gone then. */
+void singleton_on_job_queued(Singleton *s, const char *job) {
+        if (s->phase != SINGLETON_STARTING && s->phase != SINGLETON_LEADING)
+                return;
+        unit_job_cancel(s->asked);
+        s->asked = units_ask_type_of(s->all->units, job, on_type_of_job, s);
 }
 
 /* NULL: it is to stand; otherwise why not. */
@@ -254,6 +272,8 @@ static SingletonOutcome judge(Singleton *s) {
                 say(s, g_strdup_printf("%s failed", s->leader_unit));
                 return OUTCOME_BACK;
         }
+        if (s->told_to_stop)            /* some fail as they stop: exit status 143, or killed when TimeoutStopSec= is over */
+                return OUTCOME_STOPPED;
         if (s->unit_failed) {
                 say(s, g_strdup_printf("%s failed", s->unit));
                 return OUTCOME_BACK;
@@ -471,7 +491,8 @@ static void gain(Singleton *s) {
         say(s, NULL);
         s->phase = SINGLETON_STARTING;
         s->since_usec = now_usec(s);
-        s->unit_seen = false;
+        s->unit_seen = s->told_to_stop = false;
+        s->asked = unit_job_cancel(s->asked);
         s->job = units_start(s->all->units, s->leader_unit, on_start_done, s);
         renew(s);
 }

@@ -49,11 +49,13 @@ typedef struct Singleton {
         Leadership *leadership;         /* NULL: it does not lead */
         uint64_t since_usec;            /* STARTING, LEADING: since then */
         bool unit_seen;                 /* ... the unit itself was active */
+        bool told_to_stop;              /* ... since it was started last: the unit was, by somebody else's job */
         bool guard_failed, unit_failed; /* STOPPING: as it was seen */
         unsigned looks;                 /* STOPPING: without an end */
         char **bound;                   /* STOPPING: units bound to the leader unit, what a timer or socket starts among them */
         unsigned bound_over;            /* ... so many of them have ended */
         UnitJob *job;
+        UnitJob *asked;                 /* what kind of job somebody else has queued for the unit */
         UnitLookup *lookup;
         UnitRun *leader_run;
         sd_event_source *timer;         /* the next look */
@@ -84,6 +86,7 @@ void singleton_wake(Singleton *s);                      /* it looks soon */
 void singleton_set_file(Singleton *s, const SingletonFile *file);
 void singleton_set_candidate(Singleton *s, sd_id128_t invocation);
 void singleton_on_unit_started(Singleton *s);
+void singleton_on_job_queued(Singleton *s, const char *job);    /* for the unit */
 void singleton_let_go(Singleton *s);                    /* stopped, and standing back, no more */
 void singleton_adopt(Singleton *s, Stand *stand);       /* RECOVERING */
 bool singleton_is_over(const Singleton *s);             /* nothing is left of it */

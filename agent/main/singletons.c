@@ -110,11 +110,13 @@ static void on_started(void *userdata, const UnitFacts *facts) {
 }
 
 /* A unit that an administrator has stopped here is started by one: where it does not lead, that is all there is to be seen of it. */
-static void on_queued(void *userdata, const char *unit) {
+static void on_queued(void *userdata, const char *unit, const char *job) {
         Singleton *one = find_of_unit(userdata, unit);
 
         if (one && one->stopped)
                 singleton_let_go(one);
+        else if (one)
+                singleton_on_job_queued(one, job);
 }
 
 /*

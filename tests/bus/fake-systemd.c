@@ -8,7 +8,7 @@
  * its leader unit; and any other, which is up or not (candidate targets).  The application stops within the time it is given.  Where NAME ends in .timer, it
  * is the application and stops at once; the service of its name is bound to the same leader unit.
  *
- * Standard input: "start UNIT", "stop UNIT", "restart UNIT", "fail UNIT", "stopping MSEC" (how long applications take to stop), "refuse yes|no"
+ * Standard input: "start UNIT", "stop UNIT", "restart UNIT", "fail UNIT", "stopping MSEC" (how long applications take to stop), "stopped STATE" (what they are then), "refuse yes|no"
  * (StartUnit fails as without polkit's consent), "job UNIT TYPE" (a job is under way for it; "-": no more), "kill UNIT SIGNAL".  Standard output: "USEC UNIT
  * STATE [TOKEN]" (CLOCK_MONOTONIC) for each change of state.
  */
@@ -56,6 +56,7 @@ static sd_bus *bus;
 static GHashTable *units;
 static const char *guard, *leader_directory, *work_directory;
 static uint64_t stopping_usec;
+static const char *stopped_state = "inactive";
 static bool refuse;
 static unsigned jobs;
 
@@ -283,6 +284,7 @@ static void application_ended(Unit *u, const char *state) {
         Unit *leader = unit_other(u), *triggered = unit_triggered(leader);
 
         u->timer = sd_event_source_disable_unref(u->timer);
+        g_clear_pointer(&u->job, g_free);
         unit_set(u, state);
         job_done(u, "done");
         if (u->again) {
@@ -293,7 +295,7 @@ static void application_ended(Unit *u, const char *state) {
 }
 
 static int on_stopped(sd_event_source *source, uint64_t usec, void *userdata) {
-        application_ended(userdata, "inactive");
+        application_ended(userdata, stopped_state);
         return 0;
 }
 
@@ -456,9 +458,16 @@ static void obey(char **words) {
                 g_assert_cmpint(sd_bus_emit_signal(bus, OBJECT, MANAGER, "JobNew", "uos", ++jobs, OBJECT "/job/0", u->name), >=, 0);
         if (g_str_equal(words[0], "start"))
                 is_leader(u) ? guard_start(u) : unit_start(u);
-        else if (g_str_equal(words[0], "stop"))
+        else if (g_str_equal(words[0], "stop")) {
+                if (unit_other(u) && is_up(u)) {
+                        g_autofree char *job = g_strdup_printf("%s/job", u->path);
+
+                        g_free(u->job);
+                        u->job = g_strdup("stop");
+                        g_assert_cmpint(sd_bus_emit_signal(bus, OBJECT, MANAGER, "JobNew", "uos", ++jobs, job, u->name), >=, 0);
+                }
                 unit_stop(u);
-        else if (g_str_equal(words[0], "restart")) {
+        } else if (g_str_equal(words[0], "restart")) {
                 u->again = unit_other(u) != NULL;
                 unit_stop(u);
                 if (!u->again)
@@ -467,6 +476,8 @@ static void obey(char **words) {
                 application_ended(u, "failed");
         else if (g_str_equal(words[0], "stopping"))
                 stopping_usec = g_ascii_strtoull(words[1], NULL, 10) * 1000;
+        else if (g_str_equal(words[0], "stopped"))
+                stopped_state = g_str_equal(words[1], "failed") ? "failed" : "inactive";
         else if (g_str_equal(words[0], "refuse"))
                 refuse = g_str_equal(words[1], "yes");
         else if (g_str_equal(words[0], "job")) {

@@ -103,6 +103,24 @@ def test_administrator_stops():
         assert host.leads() > third
 
 
+def test_administrator_stops_what_fails_then():
+    """What it was told counts, not how it ended; the next time it fails by itself."""
+    with Alone() as host:
+        host.stand()
+        host.leads()
+        host.systemd.order("stopping", 500)
+        host.systemd.order("stopped", "failed")
+        host.systemd.order("stop", "myapp.service")
+        host.systemd.read_until("myapp.service", "failed")
+        host.systemd.read_until(leader(), "inactive")
+        wait_until(lambda: host.row()["hosts"] == [], "resigned")
+        equal(host.row()["state"], "held")
+        host.systemd.order("start", "myapp.service")
+        host.leads()
+        host.systemd.order("fail", "myapp.service")
+        assert "myapp.service failed" in host.wait_state("standing-back")["text"]
+
+
 def test_restart_of_the_application():
     with Alone() as host:
         host.stand()
