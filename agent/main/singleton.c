@@ -475,7 +475,7 @@ static void gain(Singleton *s) {
                 stand_leave(s->stand);
                 return;
         }
-        if (yields(s)) {
+        if (!stand_is_chosen(s->stand) && yields(s)) {
                 s->yielded_usec = now_usec(s);
                 say(s, g_strdup("a preferred host goes first"));
                 stand_leave(s->stand);

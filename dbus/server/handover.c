@@ -125,6 +125,8 @@ static void on_look(void *userdata) {
         first = g_array_index(seen, StandSeen, 0).host;
         if (h->to[0] != '\0' ? g_str_equal(first, h->to) : !g_str_equal(first, h->from))
                 answer(h, first);
+        else if (h->to[0] != '\0' && !stands_has(h->server, h->election, h->to))
+                refuse(h, CONVENE_BAD_ARGUMENTS, "cannot be handed over to a host that does not stand in it any more: ", h->to);
 }
 
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {

@@ -304,8 +304,26 @@ bool stand_is_to_resign(const Stand *st) {
 bool stand_is_passed_over(const Stand *st) {
         g_auto(HandOverOrder) o = { 0 };
 
-        return hand_over_read(st->server, st->parent, &o) &&
-               (o.to[0] != '\0' ? !g_str_equal(o.to, st->server->host) : g_str_equal(o.from, st->server->host));
+        if (!hand_over_read(st->server, st->parent, &o))
+                return false;
+        if (o.to[0] == '\0')
+                return g_str_equal(o.from, st->server->host);
+        return !g_str_equal(o.to, st->server->host) && stands_has(st->server, strrchr(st->parent, '/') + 1, o.to);
+}
+
+bool stand_is_chosen(const Stand *st) {
+        g_auto(HandOverOrder) o = { 0 };
+
+        return hand_over_read(st->server, st->parent, &o) && g_str_equal(o.to, st->server->host);
+}
+
+bool stands_has(Server *s, const char *election, const char *host) {
+        g_autoptr(GArray) seen = stands_see(s, election);
+
+        for (guint i = 0; i < seen->len; i++)
+                if (g_str_equal(g_array_index(seen, StandSeen, i).host, host))
+                        return true;
+        return false;
 }
 
 uint32_t stand_timeout_for(const Server *s, uint64_t timeout_msec) {

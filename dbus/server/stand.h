@@ -39,6 +39,7 @@ Zxid stand_token(const Stand *st);              /* while WAITING or LEADING */
 /* A hand-over is under way (handover.h), and by it this host, which leads, is to resign; or is not to lead if its turn comes. */
 bool stand_is_to_resign(const Stand *st);
 bool stand_is_passed_over(const Stand *st);
+bool stand_is_chosen(const Stand *st);          /* ... or this host is the one that is to lead */
 void stand_set_copies(Stand *st, uint32_t copies);
 /* CLOCK_BOOTTIME usec up to which the ensemble has promised to keep the session, and its timeout; 0: not known. */
 uint64_t stand_promised_usec(const Stand *st);
@@ -58,6 +59,7 @@ typedef struct StandSeen {
         bool ours;                      /* this host's own */
 } StandSeen;
 GArray *stands_see(Server *s, const char *election);    /* of StandSeen; owned by the caller */
+bool stands_has(Server *s, const char *election, const char *host);
 
 /* Inside the server. */
 AclEntries stand_acl(void);

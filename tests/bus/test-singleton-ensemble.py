@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import signal
 import tempfile
+import threading
 import time
 
 from ctl_harness import equal, here, main
@@ -259,6 +260,27 @@ def test_preferred():
     h3.systemd.order("start", candidate("db"))
     wait_until(lambda: len(h1.row("db")["hosts"]) == 3, "all stand again")
     equal(ensemble.leading(name="db"), h2)
+    equal(h3.called("Move", "ssa{sv}", "db", "h1", "0"), "h1")          # an order goes before what is preferred
+    equal(ensemble.leading(h2, name="db"), h1)
+    ensemble.check("db")
+
+
+def test_move_to_one_who_leaves():
+    """Nobody waits for it any longer: another leads, and the caller is told."""
+    h1, h2, h3 = ensemble.hosts()
+    wait_until(lambda: len(h1.row("db")["hosts"]) == 3, "all stand again")
+    h1.systemd.order("stopping", 1500)
+    answers = []
+    move = threading.Thread(target=lambda: answers.append(h2.call("Move", "ssa{sv}", "db", "h3", "0")))
+    move.start()
+    h1.systemd.read_until("db.service", "deactivating")
+    h3.called("Hold", "sba{sv}", "db", "true", "0")
+    move.join()
+    assert b"does not stand in it any more: h3" in answers[0].stderr, answers
+    equal(ensemble.leading(h1, name="db"), h2)
+    h1.systemd.order("stopping", 0)
+    h3.called("Hold", "sba{sv}", "db", "false", "0")
+    wait_until(lambda: len(h1.row("db")["hosts"]) == 3, "all stand again")
     ensemble.check("db")
 
 
