@@ -71,7 +71,9 @@ static ExitStatus check_units(Setup *s) {
         g_autofree char *leader = singleton_leader_unit(s->host.facts.id);
         g_auto(UnitFacts) facts = {};
 
-        ExitStatus e = refuse(unit_refuse_singleton(&s->host.facts));
+        ExitStatus e = refuse(unit_refuse_template(s->host.unit));
+        if (e == EXIT_STATUS_OK)
+                e = refuse(unit_refuse_singleton(&s->host.facts));
         for (unsigned i = 0; e == EXIT_STATUS_OK && i < s->host.triggered->len; i++)
                 e = refuse(unit_refuse_triggered(g_ptr_array_index(s->host.triggered, i)));
         if (e == EXIT_STATUS_OK)

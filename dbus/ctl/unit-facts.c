@@ -128,6 +128,15 @@ char *unit_refuse_triggered(const UnitFacts *u) {
         return why ?: refuse_kill(u);
 }
 
+/* The drop-in of one service cannot name the leadership of each timer that starts one of its instances. */
+char *unit_refuse_template(const char *unit) {
+        if (!unit_is_template(unit) || g_str_equal(unit_type(unit), "service"))
+                return NULL;
+        return g_strdup_printf("%s: what the instances of a template %s start cannot be tied to them all at once; enable each instance "
+                               "by its name (%.*sINSTANCE.%s)", unit, unit_type(unit), (int) (strchr(unit, '@') + 1 - unit), unit,
+                               unit_type(unit));
+}
+
 /*
  * How long a stop takes: the states of a service as systemd.service(5) and systemd.kill(5) have them
  */

@@ -46,6 +46,8 @@ bool unit_is_up(const UnitFacts *u);                    /* runs, or has not ende
 /* Why this cannot be a singleton, or the service that one triggers: a sentence that says what to do.  NULL: it can. */
 char *unit_refuse_singleton(const UnitFacts *u);
 char *unit_refuse_triggered(const UnitFacts *u);
+/* The same of a template, by its name. */
+char *unit_refuse_template(const char *unit);
 
 /*
  * The longest that a stop of it can take, if each of its stages takes all the time that systemd gives it; `timeout_usec` is that

@@ -200,6 +200,21 @@ def test_template_and_instances():
         equal(host.calls(), calls(ENABLE, "app@blue.service"))
 
 
+def test_template_of_a_timer_or_socket():
+    """Refused: what an instance starts would not be tied to that.  The instance by its name is."""
+    units = {"LoadState": "s loaded", "ActiveState": "s inactive", "FragmentPath": "s /etc/systemd/system/x", "FileState": "disabled"}
+    for kind in ("timer", "socket"):
+        names = f"backup@.{kind}", f"backup@sample.{kind}", f"backup@db1.{kind}"
+        with Host({names[0]: units, names[1]: {**units, "Triggers": "as backup@sample.service"}, "backup@sample.service": service(),
+                   names[2]: {**units, "Triggers": "as backup@db1.service"}, "backup@db1.service": service()}) as host:
+            host.bad(USAGE, names[0], "enable each instance", f"backup@INSTANCE.{kind}", words=["enable", names[0]])
+            equal(host.calls(), [])
+            host.good("enable", names[2])
+            assert f"BindsTo=convene-leader@{names[2]}.service" in host.lines(DROP_IN, "backup@db1.service")
+            host.good("disable", names[2])
+            equal(host.tree(), host.before)
+
+
 def test_too_slow_to_stop():
     """The arithmetic is said, and what to do."""
     with Host({"web.service": service(TimeoutStopUSec="t 90000000"), "ever.service": service(TimeoutStopUSec=f"t {2 ** 64 - 1}"),

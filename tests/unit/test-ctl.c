@@ -514,6 +514,14 @@ static void test_stop_times(void) {
                    "TimeoutStopSec= gives 1s to each of: ExecStopPre=, SIGTERM");
 }
 
+static void test_templates(void) {
+        check_string(unit_refuse_template("backup@.timer"), "backup@.timer: what the instances of a template timer start cannot be tied to "
+                     "them all at once; enable each instance by its name (backup@INSTANCE.timer)");
+        g_assert_null(unit_refuse_template("backup@db1.timer"));
+        g_assert_null(unit_refuse_template("web@.service"));
+        g_assert_null(unit_refuse_template("backup.socket"));
+}
+
 static void test_singleton_files(void) {
         g_auto(SingletonSettings) s = {}, again = {}, none = {}, bad = {};
         SingletonDropIn d = { .unit = "web.service", .leader = "web.service", .file_state = "enabled", .stop_timeout_msec = 1500 };
@@ -566,6 +574,7 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/ctl/projection/names", test_projection_names);
         g_test_add_func("/ctl/unit-names", test_unit_names);
         g_test_add_func("/ctl/stop-times", test_stop_times);
+        g_test_add_func("/ctl/templates", test_templates);
         g_test_add_func("/ctl/singleton-files", test_singleton_files);
         return g_test_run();
 }
