@@ -148,10 +148,30 @@ static void add_install(GString *text, const char *name) {
                                "Also=convene-candidate@%s.target\n", name, name);
 }
 
+/* A value as long, or a little less: a later one of the unit's own, or of all units, may not make a stop longer than was promised. */
+static void add_timeout(GString *text, const char *key, uint64_t usec) {
+        g_autofree char *value = usec == UINT64_MAX ? g_strdup("infinity") : format_exact_msec(MAX(usec / 1000, 1));
+
+        if (usec > 0)
+                g_string_append_printf(text, "%s=%s\n", key, value);
+}
+
+static void add_timeouts(GString *text, const SingletonDropIn *d) {
+        uint64_t stage_usec = d->stage_msec * 1000;
+
+        if (g_str_equal(unit_type(d->unit), "service")) {
+                add_timeout(text, "TimeoutStopSec", stage_usec ?: d->stop_usec);
+                add_timeout(text, "TimeoutAbortSec", stage_usec ?: d->abort_usec);
+        } else if (g_str_equal(unit_type(d->unit), "socket") && (stage_usec > 0 || d->stop_usec > 0)) {
+                g_string_append(text, "\n[Socket]\n");
+                add_timeout(text, "TimeoutSec", stage_usec ?: d->stop_usec);
+        }
+}
+
 char *singleton_drop_in_format(const SingletonDropIn *d) {
         bool own = g_str_equal(d->unit, d->leader), service = g_str_equal(unit_type(d->unit), "service");
         g_autoptr(GString) text = g_string_new(HEAD);
-        g_autofree char *other = unit_stem(d->leader), *timeout = format_exact_msec(d->stop_timeout_msec);
+        g_autofree char *other = unit_stem(d->leader), *stage = format_exact_msec(d->stage_msec);
         /* a template's drop-in is of each instance */
         const char *name = !own ? other : service ? "%N" : "%n";
 
@@ -167,17 +187,14 @@ char *singleton_drop_in_format(const SingletonDropIn *d) {
                                        "\n[Service]\n"
                                        "EnvironmentFile=/run/convene-leader/%s.env\n"
                                        "LoadCredential=convene.token:/run/convene-leader/%s.token\n", name, name);
-        if (d->stop_timeout_msec > 0 && service)
-                g_string_append_printf(text, "TimeoutStopSec=%s\nTimeoutAbortSec=%s\n", timeout, timeout);
-        else if (d->stop_timeout_msec > 0 && g_str_equal(unit_type(d->unit), "socket"))
-                g_string_append_printf(text, "\n[Socket]\nTimeoutSec=%s\n", timeout);
+        add_timeouts(text, d);
         if (own)
                 add_install(text, name);
         g_string_append_printf(text, "\n[" OWN_GROUP "]\nSingleton=%s\n", d->leader);
         if (d->file_state)
                 g_string_append_printf(text, "FileState=%s\n", d->file_state);
-        if (d->stop_timeout_msec > 0)
-                g_string_append_printf(text, "StageTimeout=%s\n", timeout);
+        if (d->stage_msec > 0)
+                g_string_append_printf(text, "StageTimeout=%s\n", stage);
         return g_string_free(g_steal_pointer(&text), FALSE);
 }
 

@@ -36,7 +36,8 @@ typedef struct SingletonDropIn {
         const char *unit;               /* that the drop-in is of */
         const char *leader;             /* the singleton: another unit for a service that it triggers */
         const char *file_state;         /* of the unit before; NULL: its links stay as they are */
-        uint64_t stop_timeout_msec;     /* of one stage; 0: as it is */
+        uint64_t stage_msec;            /* --stop-timeout= */
+        uint64_t stop_usec, abort_usec; /* of one stage as it is, which is what it stays at without that; 0: not known */
 } SingletonDropIn;
 
 char *singleton_drop_in_format(const SingletonDropIn *d);

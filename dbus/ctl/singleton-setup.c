@@ -172,7 +172,10 @@ static ExitStatus change_file(Setup *s, bool drop_in, char *path, char *text) {
 }
 
 static ExitStatus write_files(Setup *s) {
-        SingletonDropIn d = { .unit = s->host.unit, .leader = s->host.unit, .file_state = s->file_state, .stop_timeout_msec = s->stage_msec };
+        SingletonDropIn d = {
+                .unit = s->host.unit, .leader = s->host.unit, .file_state = s->file_state, .stage_msec = s->stage_msec,
+                .stop_usec = s->host.facts.timeout_stop_usec, .abort_usec = s->host.facts.timeout_abort_usec,
+        };
 
         ExitStatus e = change_file(s, false, singleton_settings_path(s->host.unit), singleton_settings_format(&s->settings));
         if (e == EXIT_STATUS_OK)
@@ -180,7 +183,10 @@ static ExitStatus write_files(Setup *s) {
         for (unsigned i = 0; e == EXIT_STATUS_OK && i < s->host.triggered->len; i++) {
                 const UnitFacts *t = g_ptr_array_index(s->host.triggered, i);
 
-                d = (SingletonDropIn) { .unit = t->id, .leader = s->host.unit, .stop_timeout_msec = s->stage_msec };
+                d = (SingletonDropIn) {
+                        .unit = t->id, .leader = s->host.unit, .stage_msec = s->stage_msec,
+                        .stop_usec = t->timeout_stop_usec, .abort_usec = t->timeout_abort_usec,
+                };
                 e = change_file(s, true, singleton_drop_in_path(t->id), singleton_drop_in_format(&d));
         }
         return e;
@@ -227,7 +233,7 @@ static ExitStatus verify(Setup *s) {
         s->stage_msec = stage;
         if (e != EXIT_STATUS_OK || s->stop_usec <= promised)
                 return e;
-        print_error("%s still has a longer time to stop than --stop-timeout= says: another drop-in sets it; see systemctl cat %s",
+        print_error("%s still has a longer time to stop than its drop-in says: another drop-in sets it; see systemctl cat %s",
                     s->host.facts.id, s->host.unit);
         return EXIT_STATUS_CONFLICT;
 }

@@ -119,6 +119,7 @@ def test_service():
             "[Unit]", "BindsTo=convene-leader@%N.service", "After=convene-leader@%N.service", "ConditionPathExists=/run/convene/leader/%N",
             "Wants=convene-candidate@%N.target",
             "[Service]", "EnvironmentFile=/run/convene-leader/%N.env", "LoadCredential=convene.token:/run/convene-leader/%N.token",
+            "TimeoutStopSec=2s", "TimeoutAbortSec=2s",
             "[Install]", "WantedBy=", "RequiredBy=", "WantedBy=convene-leader@%N.service", "Also=convene-candidate@%N.target",
             "[X-Convene]", "Singleton=web.service", "FileState=enabled"])
         equal(text.splitlines(), ["/etc/convene/singleton.d/web.conf", "/etc/systemd/system/web.service.d/50-convene-singleton.conf"])
@@ -177,7 +178,7 @@ def test_timer_and_what_it_starts():
             "[Unit]", "BindsTo=convene-leader@backup.timer.service", "After=convene-leader@backup.timer.service",
             "ConditionPathExists=/run/convene/leader/backup.timer",
             "[Service]", "EnvironmentFile=/run/convene-leader/backup.timer.env",
-            "LoadCredential=convene.token:/run/convene-leader/backup.timer.token", "[X-Convene]", "Singleton=backup.timer"])
+            "LoadCredential=convene.token:/run/convene-leader/backup.timer.token", "TimeoutStopSec=2s", "TimeoutAbortSec=2s", "[X-Convene]", "Singleton=backup.timer"])
         assert "StopUnit backup.timer" in host.calls() and "StopUnit backup.service" in host.calls()
         host.bad(CONFLICT, "backup.timer", words=["enable", "backup.service", "--stop-timeout=1s"])
         host.good("disable", "backup.timer")

@@ -524,7 +524,8 @@ static void test_templates(void) {
 
 static void test_singleton_files(void) {
         g_auto(SingletonSettings) s = {}, again = {}, none = {}, bad = {};
-        SingletonDropIn d = { .unit = "web.service", .leader = "web.service", .file_state = "enabled", .stop_timeout_msec = 1500 };
+        SingletonDropIn d = { .unit = "web.service", .leader = "web.service", .file_state = "enabled", .stage_msec = 1500,
+                              .stop_usec = 2000000, .abort_usec = UINT64_MAX };
 
         s = (SingletonSettings) {
                 .unit = g_strdup("app@a\\x2db.service"), .session_timeout_msec = 1500, .stop_timeout_msec = 2000, .copies = 2,
@@ -549,6 +550,14 @@ static void test_singleton_files(void) {
         check_string(singleton_drop_in_file_state(drop_in), "enabled");
         check_string(singleton_drop_in_leader(drop_in), "web.service");
         g_assert_cmpuint(singleton_drop_in_stop_timeout_msec(drop_in), ==, 1500);
+        g_assert_nonnull(strstr(drop_in, "\nTimeoutStopSec=1500ms\nTimeoutAbortSec=1500ms\n"));
+        d.stage_msec = 0;
+        g_autofree char *as_it_is = singleton_drop_in_format(&d);
+        g_assert_cmpuint(singleton_drop_in_stop_timeout_msec(as_it_is), ==, 0);
+        g_assert_nonnull(strstr(as_it_is, "\nTimeoutStopSec=2s\nTimeoutAbortSec=infinity\n"));
+        d.unit = d.leader = "web.socket";
+        g_autofree char *of_socket = singleton_drop_in_format(&d);
+        g_assert_nonnull(strstr(of_socket, "\n[Socket]\nTimeoutSec=2s\n"));
         g_assert_null(singleton_drop_in_file_state(NULL));
         g_assert_null(singleton_drop_in_leader("[Unit]\nAfter=x\n"));
         check_string(singleton_drop_in_path("app@.service"), "/etc/systemd/system/app@.service.d/50-convene-singleton.conf");
