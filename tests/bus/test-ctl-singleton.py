@@ -68,11 +68,11 @@ class Host:
     def inside(self, *words):
         return ["unshare", "--mount", "--", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(self.root / "etc"), *words]
 
-    def run(self, *words, user=None):
+    def run(self, *words, user=None, umask=-1):
         argv = self.inside(*(["setpriv", f"--reuid={user}", "--clear-groups"] if user else []), str(self.root / "bin/convenectl"), "singleton",
                            *words)
         (self.root / "calls").write_text("")
-        return Answer(subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=2 * PATIENCE,
+        return Answer(subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=2 * PATIENCE, umask=umask,
                                      env={**here.environment, "DBUS_SYSTEM_BUS_ADDRESS": self.address}))
 
     def good(self, *words):
@@ -140,6 +140,16 @@ def test_service():
         after = calls(DISABLE, "web.service")
         equal(host.calls(), after[:6] + ["EnableUnitFiles web.service"] + after[6:])
         host.bad(NO_NODE, "no singleton on this host", words=["disable", "web"])
+
+
+def test_umask():
+    """Whatever it is, others may read what is written: the agent is another user."""
+    with Host({"web.service": service()}) as host:
+        (host.root / "etc/convene/singleton.d").rmdir()
+        equal(host.run("enable", "web", umask=0o077).status, OK)
+        settings, drop_in = host.root / SETTINGS.format("web"), host.root / DROP_IN.format("web.service")
+        equal([f"{path.stat().st_mode & 0o777:o}" for path in (settings.parent, settings, drop_in.parent, drop_in)],
+              ["755", "644", "755", "644"])
 
 
 def test_links_are_as_before():
