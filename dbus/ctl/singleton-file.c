@@ -6,6 +6,7 @@
 
 #include "dbus/ctl/singleton-file.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "dbus/ctl/text.h"
@@ -63,29 +64,36 @@ void singleton_settings_parse(const char *text, SingletonSettings *ret) {
         ret->stand_back_msec = get_msec(keys, GROUP, "StandBack");
 }
 
-static void set_msec(GKeyFile *keys, const char *key, uint64_t msec) {
-        g_autofree char *text = format_exact_msec(msec);
-
-        if (msec > 0)
-                g_key_file_set_value(keys, GROUP, key, text);
+/* NULL: not given. */
+static void set_value(GKeyFile *keys, const char *key, const char *value) {
+        if (value)
+                g_key_file_set_value(keys, GROUP, key, value);
+        else
+                (void) g_key_file_remove_key(keys, GROUP, key, NULL);
 }
 
-char *singleton_settings_format(const SingletonSettings *s) {
-        g_autoptr(GKeyFile) keys = g_key_file_new();
+static void set_msec(GKeyFile *keys, const char *key, uint64_t msec) {
+        g_autofree char *text = msec > 0 ? format_exact_msec(msec) : NULL;
 
-        g_key_file_set_value(keys, GROUP, "Unit", s->unit);
+        set_value(keys, key, text);
+}
+
+char *singleton_settings_format(const SingletonSettings *s, const char *before) {
+        g_autoptr(GKeyFile) keys = g_key_file_new();
+        bool had = before && g_key_file_load_from_data(keys, before, -1, G_KEY_FILE_KEEP_COMMENTS, NULL);
+
+        set_value(keys, "Unit", s->unit);
         set_msec(keys, "SessionTimeout", s->session_timeout_msec);
         /* A timer stops in no time at all, which is not the same as not to say so. */
         g_autofree char *stop = format_exact_msec(s->stop_timeout_msec);
-        g_key_file_set_value(keys, GROUP, "StopTimeout", stop);
-        if (s->copies > 0)
-                g_key_file_set_uint64(keys, GROUP, "Copies", s->copies);
-        if (s->preferred_hosts)
-                g_key_file_set_value(keys, GROUP, "PreferredHosts", s->preferred_hosts);
+        set_value(keys, "StopTimeout", stop);
+        g_autofree char *copies = s->copies > 0 ? g_strdup_printf("%" PRIu64, s->copies) : NULL;
+        set_value(keys, "Copies", copies);
+        set_value(keys, "PreferredHosts", s->preferred_hosts);
         set_msec(keys, "StandBack", s->stand_back_msec);
 
         g_autofree char *text = g_key_file_to_data(keys, NULL, NULL);
-        return g_strconcat(HEAD, text, NULL);
+        return g_strconcat(had ? "" : HEAD "\n", text, NULL);
 }
 
 /* "h1,h2" and "h1 h2" alike: the option may be repeated, and is a list each time. */

@@ -25,9 +25,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(SingletonSettings, singleton_settings_done)
 char *singleton_settings_path(const char *unit);
 char *singleton_drop_in_path(const char *unit);
 
-/* `text` NULL: there is no file yet.  What cannot be read counts as not given: the file is written anew. */
+/* `text` NULL: there is no file yet.  What cannot be read counts as not given. */
 void singleton_settings_parse(const char *text, SingletonSettings *ret);
-char *singleton_settings_format(const SingletonSettings *s);
+/* `before`: the text that there was, in which other keys and comments stay; NULL, or one that cannot be read: a new file. */
+char *singleton_settings_format(const SingletonSettings *s, const char *before);
 /* What the command line gives replaces what there was.  False with a sentence if it is no good. */
 bool singleton_settings_take(SingletonSettings *s, const Options *o, char **ret_error);
 

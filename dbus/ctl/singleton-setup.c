@@ -27,6 +27,7 @@ typedef struct Setup {
         const Options *options;
         SingletonHost host;
         SingletonSettings settings;
+        char *settings_before;          /* the text; NULL: there was no file */
         uint64_t stage_msec;            /* --stop-timeout; 0: what the units have */
         uint64_t stop_usec;             /* the longest that a stop takes */
         char *file_state;               /* of the unit, before it was a singleton */
@@ -47,6 +48,7 @@ static void file_change_free(void *p) {
 static void setup_clear(Setup *s) {
         singleton_host_done(&s->host);
         singleton_settings_done(&s->settings);
+        g_free(s->settings_before);
         g_free(s->file_state);
         g_ptr_array_unref(s->changes);
         g_ptr_array_unref(s->relinked);
@@ -139,12 +141,12 @@ static ExitStatus check_stop(Setup *s) {
 }
 
 static ExitStatus merge_settings(Setup *s) {
-        g_autofree char *path = singleton_settings_path(s->host.unit), *text = NULL, *why = NULL;
+        g_autofree char *path = singleton_settings_path(s->host.unit), *why = NULL;
 
-        ExitStatus e = config_file_read(path, &text);
+        ExitStatus e = config_file_read(path, &s->settings_before);
         if (e != EXIT_STATUS_OK)
                 return e;
-        singleton_settings_parse(text, &s->settings);
+        singleton_settings_parse(s->settings_before, &s->settings);
         g_free(s->settings.unit);
         s->settings.unit = g_strdup(s->host.unit);
         if (singleton_settings_take(&s->settings, s->options, &why))
@@ -177,7 +179,8 @@ static ExitStatus write_files(Setup *s) {
                 .stop_usec = s->host.facts.timeout_stop_usec, .abort_usec = s->host.facts.timeout_abort_usec,
         };
 
-        ExitStatus e = change_file(s, false, singleton_settings_path(s->host.unit), singleton_settings_format(&s->settings));
+        ExitStatus e = change_file(s, false, singleton_settings_path(s->host.unit),
+                                   singleton_settings_format(&s->settings, s->settings_before));
         if (e == EXIT_STATUS_OK)
                 e = change_file(s, true, singleton_drop_in_path(s->host.unit), singleton_drop_in_format(&d));
         for (unsigned i = 0; e == EXIT_STATUS_OK && i < s->host.triggered->len; i++) {

@@ -132,7 +132,13 @@ def test_service():
                                             "PreferredHosts=h2 h1", "StandBack=60s"])
         assert "TimeoutStopSec=1500ms" in host.lines(DROP_IN, "web.service")
         assert "FileState=enabled" in host.lines(DROP_IN, "web.service")
-        host.good("enable", "web.service")
+        # what was written by hand, too
+        with open(host.root / SETTINGS.format("web"), "a", encoding="ascii") as file:
+            file.write("StandBackMax=2min\n# since the move\nX-Owner=web team\n")
+        host.good("enable", "web.service", "--copies=2")
+        text = host.read(SETTINGS, "web")
+        assert "\nStandBackMax=2min\n# since the move\nX-Owner=web team\n" in text and "\nCopies=2\n" in text, text
+        equal(text.count("Written by"), 1)
         assert "TimeoutStopSec=1500ms" in host.lines(DROP_IN, "web.service")
 
         host.good("disable", "web")

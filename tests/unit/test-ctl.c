@@ -531,7 +531,7 @@ static void test_singleton_files(void) {
                 .unit = g_strdup("app@a\\x2db.service"), .session_timeout_msec = 1500, .stop_timeout_msec = 2000, .copies = 2,
                 .preferred_hosts = g_strdup("h1 h2"),
         };
-        g_autofree char *text = singleton_settings_format(&s);
+        g_autofree char *text = singleton_settings_format(&s, NULL);
         singleton_settings_parse(text, &again);
         g_assert_cmpstr(again.unit, ==, s.unit);
         g_assert_cmpuint(again.session_timeout_msec, ==, 1500);
@@ -539,8 +539,14 @@ static void test_singleton_files(void) {
         g_assert_cmpuint(again.stand_back_msec, ==, 0);
         g_assert_cmpuint(again.copies, ==, 2);
         g_assert_cmpstr(again.preferred_hosts, ==, "h1 h2");
-        g_autofree char *same = singleton_settings_format(&again);
+        g_autofree char *same = singleton_settings_format(&again, text);
         g_assert_cmpstr(text, ==, same);
+        g_autofree char *changed = singleton_settings_format(&s, "# mine\n[Singleton]\nUnit=x\nStandBackMax=2min\n# why\nX-Owner=me\n"
+                                                             "StandBack=?\nCopies=7\n\n[X-Site]\nA=b\n");
+        g_assert_cmpstr(changed, ==, "# mine\n\n[Singleton]\nUnit=app@a\\x2db.service\nStandBackMax=2min\n# why\nX-Owner=me\nCopies=2\n\n"
+                        "SessionTimeout=1500ms\nStopTimeout=2s\nPreferredHosts=h1 h2\n\n[X-Site]\nA=b\n");
+        g_autofree char *anew = singleton_settings_format(&s, "no line");
+        g_assert_cmpstr(anew, ==, text);
         singleton_settings_parse(NULL, &none);
         g_assert_null(none.unit);
         singleton_settings_parse("[Singleton]\nCopies=many\nSessionTimeout=x\nno line", &bad);
