@@ -34,6 +34,8 @@ typedef struct Setup {
         bool was_one;                   /* a singleton: its settings are changed */
         GPtrArray *changes;             /* FileChange */
         GPtrArray *relinked;            /* names of units */
+        GPtrArray *linked;              /* names of candidates that were not enabled before */
+        GPtrArray *stood;               /* names of units whose candidates were not active before */
         GPtrArray *ran;                 /* names of units that ran and did not lead: they are stopped */
 } Setup;
 
@@ -52,6 +54,8 @@ static void setup_clear(Setup *s) {
         g_free(s->file_state);
         g_ptr_array_unref(s->changes);
         g_ptr_array_unref(s->relinked);
+        g_ptr_array_unref(s->linked);
+        g_ptr_array_unref(s->stood);
         g_ptr_array_unref(s->ran);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Setup, setup_clear)
@@ -195,7 +199,22 @@ static ExitStatus write_files(Setup *s) {
         return e;
 }
 
-static void undo(Setup *s) {
+/* While the drop-ins bind what runs: it ends with the leader unit. */
+static void undo_candidates(Setup *s) {
+        uint64_t usec = s->stop_usec + STOP_MORE_USEC;
+
+        for (unsigned i = 0; i < s->stood->len; i++) {
+                const char *unit = g_ptr_array_index(s->stood, i);
+                g_autofree char *candidate = singleton_candidate_unit(unit), *leader = singleton_leader_unit(unit);
+
+                (void) systemd_stop(&s->host.systemd, candidate, usec);
+                (void) systemd_stop(&s->host.systemd, leader, usec);
+        }
+        for (unsigned i = 0; i < s->linked->len; i++)
+                (void) systemd_disable(&s->host.systemd, g_ptr_array_index(s->linked, i), false);
+}
+
+static void undo_files(Setup *s) {
         for (unsigned i = s->changes->len; i-- > 0;) {
                 const FileChange *change = g_ptr_array_index(s->changes, i);
 
@@ -204,6 +223,11 @@ static void undo(Setup *s) {
                 else
                         (void) (change->drop_in ? singleton_remove_drop_in(change->path) : config_file_remove(change->path));
         }
+}
+
+static void undo(Setup *s) {
+        undo_candidates(s);
+        undo_files(s);
         for (unsigned i = 0; i < s->relinked->len; i++) {
                 const char *unit = g_ptr_array_index(s->relinked, i);
 
@@ -282,8 +306,14 @@ static ExitStatus stop_what_ran(Setup *s) {
 
 /* From what starts it at boot to what starts it where its host leads. */
 static ExitStatus relink(Setup *s, const char *unit) {
-        ExitStatus e = EXIT_STATUS_OK;
+        g_autofree char *candidate = singleton_candidate_unit(unit), *state = NULL;
 
+        ExitStatus e = systemd_read_file_state(&s->host.systemd, candidate, &state);
+        if (e != EXIT_STATUS_OK)
+                return e;
+        /* the drop-in has it enabled along with the unit */
+        if (!g_str_has_prefix(state, "enabled"))
+                g_ptr_array_add(s->linked, g_steal_pointer(&candidate));
         g_ptr_array_add(s->relinked, g_strdup(unit));
         if (!s->was_one && g_str_has_prefix(s->file_state, "enabled"))
                 e = systemd_disable(&s->host.systemd, unit, g_str_equal(s->file_state, "enabled-runtime"));
@@ -292,7 +322,13 @@ static ExitStatus relink(Setup *s, const char *unit) {
 
 static ExitStatus start_candidate(Setup *s, const char *unit) {
         g_autofree char *candidate = singleton_candidate_unit(unit);
+        g_auto(UnitFacts) facts = {};
 
+        ExitStatus e = systemd_read_unit(&s->host.systemd, candidate, &facts);
+        if (e != EXIT_STATUS_OK)
+                return e;
+        if (!unit_is_up(&facts))
+                g_ptr_array_add(s->stood, g_strdup(unit));
         return systemd_start(&s->host.systemd, candidate);
 }
 
@@ -343,6 +379,8 @@ ExitStatus singleton_enable(const Options *o, const char *unit) {
                 .options = o,
                 .changes = g_ptr_array_new_with_free_func(file_change_free),
                 .relinked = g_ptr_array_new_with_free_func(g_free),
+                .linked = g_ptr_array_new_with_free_func(g_free),
+                .stood = g_ptr_array_new_with_free_func(g_free),
                 .ran = g_ptr_array_new_with_free_func(g_free),
                 .stage_msec = o->stop_timeout_msec,
         };

@@ -315,7 +315,9 @@ def test_a_step_fails():
             equal(host.tree(), host.before)
             equal(host.calls()[-1], "StartUnit web.service")
             if "UnitFiles" not in step and step != "Reload":
-                equal([call for call in host.calls() if "UnitFiles" in call][-2:], ["DisableUnitFiles web.service", "EnableUnitFiles web.service"])
+                equal([call for call in host.calls() if "UnitFiles" in call][-3:],
+                      ["DisableUnitFiles convene-candidate@web.target", "DisableUnitFiles web.service", "EnableUnitFiles web.service"])
+                equal("StopUnit convene-candidate@web.target" in host.calls(), step.startswith("StartUnit"))
     with Host(units) as host:
         host.good("enable", "web")
         tree = host.tree()
@@ -323,6 +325,20 @@ def test_a_step_fails():
         equal(host.run("enable", "web", "--copies=2").status, FAILURE)
         equal(host.tree(), tree)
         equal([call for call in host.calls() if "UnitFiles" in call][-1], "EnableUnitFiles web.service")
+        # it stands as before
+        assert "StopUnit convene-candidate@web.target" not in host.calls(), host.calls()
+
+
+def test_an_instance_does_not_start():
+    """Those before it do not stand any more, either."""
+    units = {f"app@{name}.service": service(ActiveState="s active") for name in ("blue", "red")}
+    with Host({"app@.service": service(), "app@sample.service": service(), **units,
+               **{f"convene-candidate@app@{name}.target": LOADED for name in ("blue", "red")}}) as host:
+        (host.root / "fail").write_text("StartUnit convene-candidate@app@red.target")
+        equal(host.run("enable", "app@.service").status, FAILURE)
+        equal(host.tree(), host.before)
+        at = host.calls().index("StopUnit convene-candidate@app@blue.target")
+        assert at < host.calls().index("StopUnit convene-leader@app@blue.service") < host.calls().index("StartUnit app@blue.service")
 
 
 def test_another_drop_in_says_otherwise():
