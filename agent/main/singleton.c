@@ -186,14 +186,18 @@ void singleton_on_unit_started(Singleton *s) {
 static void on_type_of_job(void *userdata, int error, const char *type) {
         Singleton *s = userdata;
 
+        bool is_stop = error >= 0 && g_str_equal(type, "stop");
+
         s->asked = NULL;
-        if (error >= 0 && *type != '\0')
-                s->told_to_stop = g_str_equal(type, "stop");
+        if (s->stopped && !is_stop)             /* one that is gone already was most likely a start that came to nothing */
+                singleton_let_go(s);
+        else if (error >= 0 && *type != '\0')
+                s->told_to_stop = is_stop;
 }
 
 /* Asked at once: a unit may end in any state when it is told to stop, and the job is gone then. */
 void singleton_on_job_queued(Singleton *s, const char *job) {
-        if (s->phase != SINGLETON_STARTING && s->phase != SINGLETON_LEADING)
+        if (!s->stopped && s->phase != SINGLETON_STARTING && s->phase != SINGLETON_LEADING)
                 return;
         unit_job_cancel(s->asked);
         s->asked = units_ask_type_of(s->all->units, job, on_type_of_job, s);

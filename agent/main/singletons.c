@@ -113,9 +113,7 @@ static void on_started(void *userdata, const UnitFacts *facts) {
 static void on_queued(void *userdata, const char *unit, const char *job) {
         Singleton *one = find_of_unit(userdata, unit);
 
-        if (one && one->stopped)
-                singleton_let_go(one);
-        else if (one)
+        if (one)
                 singleton_on_job_queued(one, job);
 }
 
