@@ -122,9 +122,16 @@ void owners_end(OwnedSession *o) {
 }
 
 /* The service manager's copy must not keep the socket open. */
+void descriptor_hang_up(int fd) {
+        char c;
+
+        (void) recv(fd, &c, 1, MSG_DONTWAIT);   /* a mark left unread would be told as a reset */
+        (void) shutdown(fd, SHUT_RDWR);
+}
+
 static void hang_up(const OwnedSession *o) {
         if (o->fd >= 0)
-                (void) shutdown(o->fd, SHUT_RDWR);
+                descriptor_hang_up(o->fd);
 }
 
 void owners_hang_up(OwnedSession *o) {

@@ -57,6 +57,9 @@ struct OpenPlan {
 
 #define SECRET_BYTES 16
 
+/* Our end of a grant's or a session's descriptor: whoever has the other one reads the end of it. */
+void descriptor_hang_up(int fd);
+
 int owners_init(Server *s);
 void owners_done(Server *s);
 

@@ -206,7 +206,7 @@ static void find_late(void *userdata, uint64_t session, uint32_t grace_msec) {
 static void drop_stored(Server *s, uint64_t session) {
         int fd = fd_store_take(s->fds, session);
 
-        (void) shutdown(fd, SHUT_RDWR);
+        descriptor_hang_up(fd);
         close(fd);
         fd_store_remove(s->fds, session);
 }
