@@ -2,7 +2,6 @@
 #
 # singleton_host.py - a host for test-singleton*.py: an agent, a bus of its own, and on it a systemd that runs the real guard (fake-systemd.c)
 
-import importlib
 import json
 import os
 import select
@@ -10,26 +9,10 @@ import shutil
 import signal
 import subprocess
 
-from ctl_harness import PATIENCE, Running, Skip, equal, here
+from ctl_ensemble import Member
+from ctl_harness import BROKER_CONFIGURATION, PATIENCE, Running, Skip, equal, wait_until
 
-story = importlib.import_module("test-ctl-ensemble")
-wait_until = story.wait_until
 FAKE, GUARD = os.environ["FAKE_SYSTEMD"], os.environ["CONVENE_GUARD"]
-BROKER = """
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>custom</type>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <allow own="*"/>
-    <allow send_destination="*" eavesdrop="false"/>
-    <allow receive_sender="*"/>
-  </policy>
-</busconfig>
-"""
 
 
 def candidate(name="myapp"):
@@ -87,7 +70,7 @@ class Systemd(Running):
         super().close()
 
 
-class Host(story.Member):
+class Host(Member):
     def __init__(self, root, name):
         if not shutil.which("dbus-daemon") or not shutil.which("busctl"):
             raise Skip("dbus-daemon or busctl is not installed")
@@ -96,7 +79,7 @@ class Host(story.Member):
         self.leader = self.runtime / "leader"
         (self.runtime / "singleton.d").mkdir(parents=True)
         file = self.directory / "broker.conf"
-        file.write_text(BROKER.format(socket=self.directory / "broker"))
+        file.write_text(BROKER_CONFIGURATION.format(socket=self.directory / "broker"))
         self.daemon = Running(["dbus-daemon", f"--config-file={file}", "--nofork", "--print-address"])
         self.usual = [f"--bus-address={self.daemon.line()}", f"--config={self.conf}"]
         self.more = self.usual

@@ -6,20 +6,17 @@
 #
 # The tests are one story: each goes on with the ensemble that the one before has left.
 
-import pathlib
 import shutil
 import signal
-import tempfile
 import threading
 import time
 
-from ctl_harness import equal, here, main
-from singleton_host import Host, candidate, leader, story, wait_until
+import ctl_ensemble
+from ctl_harness import equal, wait_until
+from singleton_host import Host, candidate
 
-ensemble = None
 
-
-class Ensemble(story.Ensemble):
+class Ensemble(ctl_ensemble.Ensemble):
     def __getitem__(self, name):
         if name not in self.members:
             self.members[name] = Host(self.root, name)
@@ -63,6 +60,9 @@ class Ensemble(story.Ensemble):
             tokens = [token for _, _, token, _ in runs]
             equal(tokens, sorted(tokens))
         return runs
+
+
+ensemble = Ensemble()
 
 
 def everywhere(**keys):
@@ -303,14 +303,4 @@ def test_all():
 
 
 if __name__ == "__main__":
-    ensemble = Ensemble()
-    try:
-        main(globals())
-    except SystemExit as end:
-        if end.code:
-            for member in ensemble.members.values():
-                for line in member.last_words().splitlines():
-                    print(f"# {member.name}: {line}", flush=True)
-        raise
-    finally:
-        ensemble.end()
+    ensemble.main(globals())

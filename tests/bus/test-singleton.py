@@ -6,8 +6,8 @@
 import signal
 import time
 
-from ctl_harness import equal, here, main
-from singleton_host import Host, candidate, leader, wait_until
+from ctl_harness import equal, here, main, wait_until
+from singleton_host import Host, candidate, leader
 
 hosts = []
 
