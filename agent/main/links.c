@@ -17,6 +17,7 @@
 #define TELL_AGAIN_USEC UINT64_C(200000)        /* no timer: a member ticks more often than that */
 #define LISTEN_AGAIN_USEC UINT64_C(2000000)
 #define FAREWELL_USEC UINT64_C(300000)
+#define FAREWELL_ACCURACY_USEC UINT64_C(10000)
 
 static void on_up(void *userdata, uint64_t conn, uint32_t sid, const Id128 *disk_id) {
         Agent *a = userdata;
@@ -126,7 +127,8 @@ void links_on_config(Agent *a) {
         if (!somebody_goes(a))
                 take_config(a);
         else if (!a->farewell &&
-                 sd_event_add_time_relative(a->event, &a->farewell, CLOCK_BOOTTIME, FAREWELL_USEC, 0, on_farewell, a) < 0)
+                 sd_event_add_time_relative(a->event, &a->farewell, CLOCK_BOOTTIME, FAREWELL_USEC, FAREWELL_ACCURACY_USEC,
+                                            on_farewell, a) < 0)
                 take_config(a);
         if (a->server)
                 server_on_role_changed(a->server);
