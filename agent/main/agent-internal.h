@@ -22,7 +22,7 @@ typedef struct Agent {
         Conf conf;
         char *host;
         sd_event *event;
-        sd_event_source *tick, *apply_turn, *patience, *stop_deadline;
+        sd_event_source *tick, *apply_turn, *patience, *transfer_deadline;
         uint64_t appended_io_seq, applied_io_seq;       /* durable; and handed to the member */
         uint64_t snap_io_seq;           /* of the snapshot that is being installed; 0: none */
         Store *store;
@@ -44,13 +44,14 @@ typedef struct Agent {
         Server *server;
         Presences *presences;
         Singletons *singletons;
+        struct Absence *absence;        /* NULL: there is no bus on which logind could be */
         Broker *broker;
         char *broker_problem, *mesh_problem, *join_problem;
         bool open;                      /* fronts may be called */
         bool named;                     /* the name on the system bus is ours */
         bool begun;                     /* has served once: fronts are open */
         bool announced;                 /* READY=1 was sent */
-        bool stopping;                  /* leadership is being handed over before the end */
+        void (*transferred)(struct Agent *a);   /* called when leadership has been handed over; NULL: it is not being */
         bool retiring;                  /* it is to end: retire.c */
         UnitLookup *own_unit;           /* ... and asks whether it is restarted */
         UnitJob *own_job;
@@ -111,6 +112,19 @@ int founding_check(Agent *a);           /* does what the ensemble agreed on fit 
 /* retire.c: the end that somebody asks for; asked twice, it comes at once */
 void retire(Agent *a);
 void retire_forget(Agent *a);
+
+/* transfer.c: leadership of the ensemble, to another member */
+bool transfer_is_due(const Agent *a);   /* this member has it, and there are others */
+/* `done` is called once, perhaps before this returns: handed over, or it cannot be, or not within a second.  Who asks last is told. */
+void transfer_begin(Agent *a, void (*done)(Agent *a));
+void transfer_on_role(Agent *a, ZabRole role);
+void transfer_forget(Agent *a);
+
+/* absence.c: this host sleeps or shuts down */
+void absence_open(Agent *a);
+void absence_set_bus(Agent *a, sd_bus *bus);
+void absence_on_singletons(Agent *a);   /* there are singletons from now on */
+void absence_done(Agent *a);
 
 /* view.c */
 ServerAgent view_for_server(Agent *a);

@@ -67,6 +67,7 @@ static void on_broker_changed(void *userdata, sd_bus *bus) {
         (void) server_set_bus(a->server, bus);
         units_set_bus(a->units, bus);
         polkit_set_bus(a->polkit, bus);
+        absence_set_bus(a, bus);
         if (bus) {
                 g_clear_pointer(&a->broker_problem, g_free);
                 server_on_problems_changed(a->server);
@@ -246,6 +247,7 @@ void agent_look(Agent *a) {
                         a->begun = true;
                         a->presences = presences_new(a->event, a->member, a->units, a->server, &(PresencesOptions) { 0 });
                         a->singletons = new_singletons(a);
+                        absence_on_singletons(a);
                         begin_serving(a);
                 }
         }
@@ -456,6 +458,7 @@ static void open_fronts(Agent *a) {
         a->polkit = polkit_new(a->event);
         a->server = server_new(a->event, a->member, a->units, a->polkit, a->fds, &options, &agent);
         server_guard_stored(a->server, a->started_usec);
+        absence_open(a);
         if (!a->options->no_system_bus)
                 a->broker = broker_new(a->event, a->options->bus_address, &(BrokerListener) {
                         .changed = on_broker_changed,
@@ -604,9 +607,11 @@ int agent_run(const AgentOptions *options) {
 
         r = run(&a);
         retire_forget(&a);
+        transfer_forget(&a);
         singletons_free(a.singletons);
         presences_free(a.presences);
         broker_free(a.broker);
+        absence_done(&a);
         server_free(a.server);
         polkit_free(a.polkit);
         units_free(a.units);
@@ -621,7 +626,6 @@ int agent_run(const AgentOptions *options) {
         member_free(a.member);
         net_key_unref(a.key);
         sd_event_source_unref(a.patience);
-        sd_event_source_unref(a.stop_deadline);
         sd_event_source_unref(a.apply_turn);
         sd_event_source_unref(a.tick);
         sd_event_unref(a.event);

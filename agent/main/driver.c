@@ -168,8 +168,7 @@ static void on_role_changed(void *userdata, ZabRole role, uint32_t epoch, const 
                 journal_send(LOG_INFO, CONVENE_MESSAGE_ROLE_CHANGED, fields, "Role is now %s in epoch %u: %s",
                              zab_role_to_string(role), epoch, reason);
 
-        if (a->stopping && role != ZAB_ROLE_LEADER)
-                agent_end(a, AGENT_EXIT_OK);    /* handed over */
+        transfer_on_role(a, role);
         if (a->server)
                 server_on_role_changed(a->server);
         if (a->announced)

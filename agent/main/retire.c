@@ -16,32 +16,12 @@
 
 #include "agent/main/agent-internal.h"
 
-#define HAND_OVER_USEC UINT64_C(1000000)
-
-static void on_handed_over(void *userdata, const Result *result) {
-        Agent *a = userdata;
-
-        if (result->status != CONVENE_OK)
-                agent_end(a, AGENT_EXIT_OK);    /* there is nobody to take it */
-}
-
-static int on_stop_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
-        agent_end(userdata, AGENT_EXIT_OK);
-        return 0;
+static void on_transferred(Agent *a) {
+        agent_end(a, AGENT_EXIT_OK);
 }
 
 static void hand_over(void *userdata) {
-        Agent *a = userdata;
-        MemberStatus s;
-
-        member_get_status(a->member, &s);
-        if (s.role != ZAB_ROLE_LEADER || !s.config || zab_config_voters(s.config) < 2 ||
-            sd_event_add_time_relative(a->event, &a->stop_deadline, CLOCK_BOOTTIME, HAND_OVER_USEC, 0, on_stop_deadline, a) < 0) {
-                agent_end(a, AGENT_EXIT_OK);
-                return;
-        }
-        a->stopping = true;
-        own_change(a->own, &(MemberChange) { .op = MEMBER_CHANGE_TRANSFER }, on_handed_over, a);
+        transfer_begin(userdata, on_transferred);
 }
 
 static void on_job_type(void *userdata, int error, const char *type) {
@@ -53,7 +33,7 @@ static void on_job_type(void *userdata, int error, const char *type) {
                 return;
         }
         (void) sd_notify(false, "STATUS=Stopping the singletons that run here");
-        singletons_stop(a->singletons, hand_over, a);
+        singletons_stop(a->singletons, "the agent stops", hand_over, a);
 }
 
 static void on_own_unit(void *userdata, int error, const UnitFacts *facts) {

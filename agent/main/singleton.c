@@ -206,7 +206,7 @@ void singleton_on_job_queued(Singleton *s, const char *job) {
 /* NULL: it is to stand; otherwise why not. */
 static const char *why_not(const Singleton *s) {
         if (s->all->stopping)
-                return "the agent stops";
+                return s->all->stopping;
         if (!s->candidate_run)
                 return "this host is no candidate";
         if (s->held)

@@ -73,7 +73,8 @@ struct Singletons {
         SingletonSet *set;
         GPtrArray *problems;            /* char* */
         GHashTable *by_name;            /* Singleton.name -> Singleton */
-        bool begun, stopping;
+        bool begun;
+        const char *stopping;           /* why this host stands in no election; NULL: it does */
         void (*stopped)(void *userdata);
         void *stopped_userdata;
         sd_event_source *patience;      /* stopping: nothing runs any more, but the ensemble has not confirmed that this host has resigned */

@@ -185,15 +185,15 @@ bool singletons_any(Singletons *s) {
         return false;
 }
 
-static bool any_runs(Singletons *s) {
+unsigned singletons_running(Singletons *s) {
         GHashTableIter i;
+        unsigned n = 0;
         gpointer p;
 
         g_hash_table_iter_init(&i, s->by_name);
         while (g_hash_table_iter_next(&i, NULL, &p))
-                if (((Singleton *) p)->phase != SINGLETON_IDLE)
-                        return true;
-        return false;
+                n += ((Singleton *) p)->phase != SINGLETON_IDLE;
+        return n;
 }
 
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -213,22 +213,31 @@ void singletons_on_idle(Singletons *s) {
         if (!s->stopping || !s->stopped)
                 return;
         if (!singletons_any(s) ||
-            (!s->patience && !any_runs(s) &&
+            (!s->patience && singletons_running(s) == 0 &&
              sd_event_add_time_relative(s->event, &s->patience, CLOCK_BOOTTIME, RESIGN_USEC, 0, on_patience, s) < 0))
                 g_steal_pointer(&s->stopped)(s->stopped_userdata);
 }
 
-void singletons_stop(Singletons *s, void (*done)(void *userdata), void *userdata) {
+static void set_stopping(Singletons *s, const char *why, void (*done)(void *userdata), void *userdata) {
         GHashTableIter i;
         gpointer p;
 
-        s->stopping = true;
+        s->stopping = why;
         s->stopped = done;
         s->stopped_userdata = userdata;
+        s->patience = sd_event_source_disable_unref(s->patience);
         g_hash_table_iter_init(&i, s->by_name);
         while (g_hash_table_iter_next(&i, NULL, &p))
                 singleton_wake(p);
+}
+
+void singletons_stop(Singletons *s, const char *why, void (*done)(void *userdata), void *userdata) {
+        set_stopping(s, why, done, userdata);
         singletons_on_idle(s);
+}
+
+void singletons_resume(Singletons *s) {
+        set_stopping(s, NULL, NULL, NULL);
 }
 
 /*
@@ -267,7 +276,8 @@ static void show(Singletons *s, const char *name, const char *unit, const Single
         row.token = seen->len > 0 ? g_array_index(seen, StandSeen, 0).token : 0;
         if (one) {
                 row.state = singleton_state(one);
-                row.text = one->phase == SINGLETON_IDLE && one->candidate_run && one->refusal ? one->refusal : one->why;
+                row.text = one->phase == SINGLETON_IDLE && one->candidate_run && one->refusal ? one->refusal :
+                           one->phase == SINGLETON_IDLE && s->stopping ? s->stopping : one->why;
                 row.deadline_usec = one->leadership ? leadership_deadline_usec(one->leadership) : 0;
                 row.until_usec = one->back_until_usec;
         }

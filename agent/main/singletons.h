@@ -35,9 +35,11 @@ void singletons_begin(Singletons *s);
 void singletons_load(Singletons *s);
 /* Does this host stand in any election, or run what is left of one? */
 bool singletons_any(Singletons *s);
+unsigned singletons_running(Singletons *s);     /* how many of them are started, up or not stopped yet */
 /* Stops every singleton that runs here and resigns; `done` is called once, perhaps before this returns.  Once nothing runs here, it waits
- * some seconds at most for the ensemble to confirm that. */
-void singletons_stop(Singletons *s, void (*done)(void *userdata), void *userdata);
+ * some seconds at most for the ensemble to confirm that.  `why`: lives until then and on; who asks last is told. */
+void singletons_stop(Singletons *s, const char *why, void (*done)(void *userdata), void *userdata);
+void singletons_resume(Singletons *s);          /* this host stands again; nobody is told any more */
 
 /* For server.h. */
 void singletons_foreach(Singletons *s, void (*each)(void *sink, const ServerSingleton *one), void *sink);

@@ -21,10 +21,16 @@
 #include "agent/base/limits.h"
 #include "dbus/server/error.h"
 #include "dbus/server/server-private.h"
+#include "dbus/server/yield.h"
 
 #define TRIES_MAX 5                     /* the znode's parent may vanish just before it is made */
 #define ACCURACY_USEC UINT64_C(1000)
 #define REPLY_BYTES 512
+
+/* Whether others cannot have it meanwhile. */
+static bool kind_excludes(const GrantKind *kind) {
+        return kind == &grant_contender || kind == &grant_claim;
+}
 
 static void grant_on_work(void *userdata);
 static void grant_on_look(void *userdata);
@@ -69,6 +75,7 @@ static void grant_free(Grant *g) {
         deferred_cancel(&s->later, &g->work);
         sd_event_source_disable_unref(g->promise);
         g_queue_unlink(&s->grants, &g->link);
+        yield_look(s);
         g_clear_pointer(&g->data, g_bytes_unref);
         recipe_acl_done(&g->acl);
         g_free(g->parent);
@@ -277,10 +284,30 @@ static void grant_give_pending(Grant *g, LineupStanding standing) {
                 tell(g);
 }
 
+bool grant_excludes(const Grant *g) {
+        return kind_excludes(g->kind);
+}
+
+bool grant_is_held(const Grant *g) {
+        return g->owned && !is_waiting(g) && g->state >= GRANT_HELD;
+}
+
+/* This host is about to sleep or to shut down: others get it. */
+static void grant_yield(Grant *g) {
+        if (g->state == GRANT_HELD && !is_waiting(g)) {
+                grant_lose(g);
+                return;
+        }
+        if (g->call && g->call->caller)
+                reply_refusal(g->call->caller->channel, g->call->message, CONVENE_NOT_HELD, "its turn has come for %s, but this host is "
+                              "about to sleep or to shut down; ask again when it is back", g->parent);
+        grant_leave(g);
+}
+
 static void grant_choose(Grant *g) {
         if (g->making)
                 return;
-        if (g->kind->choose(g))
+        if (!g->server->away && g->kind->choose(g))
                 grant_make(g);
         else if (g->patience_usec == 0 && g->state == GRANT_OPENING && !place_is_occupied(&g->guest))
                 grant_refuse(g, CONVENE_TIMED_OUT, g->parent);
@@ -303,6 +330,8 @@ static void grant_on_look(void *userdata) {
                 return;
         if (standing == STANDING_GONE)
                 grant_refuse(g, CONVENE_NOT_HELD, g->parent);   /* somebody has deleted it */
+        else if (standing == STANDING_HOLDS && g->server->away && grant_excludes(g))
+                grant_yield(g);
         else if (g->pending)
                 grant_give_pending(g, standing);
         else if (g->state == GRANT_WAITING && standing == STANDING_HOLDS)
@@ -593,7 +622,7 @@ static const GrantKind *kind_of_label(const char *label) {
 bool grant_label_excludes(const char *label) {
         const GrantKind *kind = kind_of_label(label);
 
-        return kind == &grant_contender || kind == &grant_claim;
+        return kind && kind_excludes(kind);
 }
 
 /* The znode that stands for it: the only one that its session has, but for what it made beside. */

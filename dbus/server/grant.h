@@ -102,6 +102,9 @@ void grants_done(Server *s);
 int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Options *o);
 void grants_on_caller_gone(Caller *c);
 void grant_on_session_gone(Grant *g);
+/* Whether it keeps others out; and whether somebody here has it, or was told a moment ago that it is lost. */
+bool grant_excludes(const Grant *g);
+bool grant_is_held(const Grant *g);
 /* For its kinds. */
 AclEntries grant_acl(const Grant *g);
 bool grant_is_there(const Grant *g);

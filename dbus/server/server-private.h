@@ -66,6 +66,12 @@ struct Server {
         GHashTable *places_by_watch;    /* Place.watch -> Place */
         uint64_t next_place_watch;
 
+        /* yield.c */
+        bool away;                      /* this host is about to sleep or to shut down, or does */
+        void (*yielded)(void *userdata);        /* NULL: nobody waits for it */
+        void *yielded_userdata;
+        Deferred yield;
+
         /* socket.c */
         GQueue listeners;
         GQueue connections;

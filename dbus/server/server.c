@@ -21,6 +21,7 @@
 #include "dbus/server/sightings.h"
 #include "dbus/server/socket.h"
 #include "dbus/server/stand.h"
+#include "dbus/server/yield.h"
 
 #define ZXID_USEC (UINT64_C(1000) * 1000)       /* Zxid's change signal comes at most so often */
 #define ZXID_ACCURACY_USEC (UINT64_C(250) * 1000)
@@ -126,6 +127,7 @@ Server *server_new(sd_event *event, Member *member, Units *units, Polkit *polkit
         g_queue_init(&s->credentials);
         g_queue_init(&s->deliveries);
         deferred_init(&s->emit, server_on_emit, s);
+        yield_init(s);
         make_own_identities(s);
         s->client = member_client_new(member, &detached_front, s);
 
@@ -178,6 +180,7 @@ Server *server_free(Server *s) {
         member_client_free(s->client);
         owners_done(s);
         deferred_cancel(&s->later, &s->emit);
+        yield_done(s);
         deferred_queue_done(&s->later);
         sd_event_source_disable_unref(s->zxid_timer);
         while (s->free_calls) {

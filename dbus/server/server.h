@@ -119,6 +119,13 @@ void server_recover_owners(Server *s);
  * meanwhile the ensemble may give to another what they stand for.  `since_usec`: CLOCK_BOOTTIME when the agent started. */
 void server_guard_stored(Server *s, uint64_t since_usec);
 
+/* This host is about to sleep or to shut down.  Whatever somebody here holds and keeps others out with is lost to its holder at once, and
+ * open to others after the holder's grace; and nothing of that kind is given to anybody here before server_resume().  `done` is called
+ * once, from the event loop, when all that is over: never, while the ensemble has no quorum. */
+void server_yield(Server *s, void (*done)(void *userdata), void *userdata);
+void server_resume(Server *s);          /* nobody is told any more */
+unsigned server_yielding(const Server *s);      /* how many such grants there are */
+
 /*
  * Sessions on behalf of units, for declared presence: the server opens and closes them like those of callers.
  */
