@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #define SYSTEMD_JOB "org.freedesktop.systemd1.Job"
@@ -248,6 +249,62 @@ UnitJob *units_ask_type_of(Units *u, const char *job, UnitJobDone done, void *us
         UnitJob *j = job_new(u, done, userdata);
         int r = type_ask(j, job, SYSTEMD_JOB, "JobType", type_on_type);
 
+        if (r < 0)
+                job_finish_later(j, r);
+        return j;
+}
+
+/*
+ * How long a stop may take
+ */
+
+static int timeout_on_value(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        UnitJob *j = userdata;
+        uint64_t usec;
+
+        if (sd_bus_message_is_method_error(m, NULL))
+                job_finish(j, -MAX(sd_bus_message_get_errno(m), 1), NULL);
+        else if (sd_bus_message_read(m, "v", "t", &usec) <= 0)
+                job_finish(j, -EBADMSG, NULL);
+        else {
+                g_autofree char *text = g_strdup_printf("%" PRIu64, usec);
+
+                job_finish(j, 0, text);
+        }
+        return 0;
+}
+
+/* The path is "/.../unit/" and the escaped name. */
+static int timeout_on_unit(sd_bus_message *m, void *userdata, sd_bus_error *error) {
+        UnitJob *j = userdata;
+        const char *path;
+        int r;
+
+        if (sd_bus_message_is_method_error(m, NULL))
+                r = -MAX(sd_bus_message_get_errno(m), 1);
+        else if (sd_bus_message_read(m, "o", &path) <= 0)
+                r = -EBADMSG;
+        else if (g_str_has_suffix(path, "_2eservice"))
+                r = type_ask(j, path, SYSTEMD_NAME ".Service", "TimeoutStopUSec", timeout_on_value);
+        else if (g_str_has_suffix(path, "_2esocket"))
+                r = type_ask(j, path, SYSTEMD_NAME ".Socket", "TimeoutUSec", timeout_on_value);
+        else {
+                job_finish(j, 0, "");
+                return 0;
+        }
+        if (r < 0)
+                job_finish(j, r, NULL);
+        return 0;
+}
+
+UnitJob *units_ask_stop_timeout(Units *u, const char *unit, UnitJobDone done, void *userdata) {
+        UnitJob *j = job_new(u, done, userdata);
+        sd_bus_message *m;
+        int r;
+
+        r = units_message_new(u, SYSTEMD_OBJECT, SYSTEMD_MANAGER, "LoadUnit", &m);
+        if (r >= 0)
+                r = units_message_send(u, m, sd_bus_message_append(m, "s", unit), &j->slot, timeout_on_unit, j);
         if (r < 0)
                 job_finish_later(j, r);
         return j;

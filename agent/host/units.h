@@ -81,3 +81,7 @@ UnitJob *unit_job_cancel(UnitJob *j);
 UnitJob *units_ask_job_type(Units *u, const char *unit, UnitJobDone done, void *userdata);
 /* The same of a job that units_set_queued() has told of; "": it is over. */
 UnitJob *units_ask_type_of(Units *u, const char *job, UnitJobDone done, void *userdata);
+
+/* How long systemd waits for a service or socket to stop before it kills it (TimeoutStopSec=, of sockets TimeoutSec=): microseconds in decimal,
+ * "" for a unit of another type or none.  The unit is loaded for that.  `done` is called once, later, as for a job. */
+UnitJob *units_ask_stop_timeout(Units *u, const char *unit, UnitJobDone done, void *userdata);

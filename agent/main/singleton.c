@@ -57,7 +57,7 @@ static void say(Singleton *s, char *why) {
         s->why = why;
 }
 
-static void tell(const Singleton *s, int priority, const char *message_id, const char *text) {
+void singleton_tell(const Singleton *s, int priority, const char *message_id, const char *text) {
         g_autofree char *election = g_strdup_printf("CONVENE_ELECTION=%s", s->name), *unit = g_strdup_printf("UNIT=%s", s->unit);
 
         journal_send(priority, message_id, (const char *const[]) { election, unit, NULL }, "%s: %s", s->unit, text);
@@ -92,6 +92,7 @@ static void forget_units(Singleton *s) {
 void singleton_free(Singleton *s) {
         forget_units(s);
         unit_job_cancel(s->asked);
+        unit_job_cancel(s->measuring);
         unit_run_free(s->candidate_run);
         leadership_free(s->leadership);
         stand_free(s->stand);
@@ -102,6 +103,7 @@ void singleton_free(Singleton *s) {
         g_free(s->leader_unit);
         singleton_file_free(s->file);
         g_free(s->refusal);
+        g_free(s->doubt);
         g_free(s->why);
         g_strfreev(s->bound);
         g_free(s);
@@ -127,13 +129,15 @@ void singleton_set_file(Singleton *s, const SingletonFile *file) {
         else
                 s->refusal = stop_margin_refusal(file->session_msec, file->stop_msec, s->all->heartbeat_msec);
         if (s->refusal && g_strcmp0(before, s->refusal) != 0 && s->candidate_run)
-                tell(s, LOG_ERR, CONVENE_MESSAGE_CONFIGURATION, s->refusal);
+                singleton_tell(s, LOG_ERR, CONVENE_MESSAGE_CONFIGURATION, s->refusal);
         if (file && !(s->refusal && s->leadership)) {           /* a mistake stops nothing that runs */
                 singleton_file_free(s->file);
                 s->file = singleton_file_copy(file);
         }
-        if (s->stand && s->file)
+        if (s->stand && s->file) {
                 stand_set_copies(s->stand, s->file->copies);
+                singleton_check_stop(s);
+        }
         singleton_wake(s);
 }
 
@@ -167,7 +171,7 @@ void singleton_set_candidate(Singleton *s, sd_id128_t invocation) {
         } else
                 singleton_let_go(s);
         if (s->refusal)
-                tell(s, LOG_ERR, CONVENE_MESSAGE_CONFIGURATION, s->refusal);
+                singleton_tell(s, LOG_ERR, CONVENE_MESSAGE_CONFIGURATION, s->refusal);
         singleton_wake(s);
 }
 
@@ -257,7 +261,7 @@ static void stand_back(Singleton *s) {
         s->back_until_usec = now_usec(s) + msec * 1000;
         text = g_strdup_printf("this host stands back for %" PRIu64 ".%03" PRIu64 "s, so that another may take over: %s", msec / 1000,
                                msec % 1000, s->why ?: "it failed");
-        tell(s, LOG_WARNING, CONVENE_MESSAGE_SINGLETON_STANDS_BACK, text);
+        singleton_tell(s, LOG_WARNING, CONVENE_MESSAGE_SINGLETON_STANDS_BACK, text);
 }
 
 static void stay_out(Singleton *s) {
@@ -267,7 +271,7 @@ static void stay_out(Singleton *s) {
         (void) note_set(s->all->stopped_directory, s->name, text);
         say(s, g_strdup_printf("%s was stopped on this host; start it or %s, or release it, to let it stand again", s->unit,
                                s->candidate_unit));
-        tell(s, LOG_NOTICE, CONVENE_MESSAGE_SINGLETON_STANDS_BACK, s->why);
+        singleton_tell(s, LOG_NOTICE, CONVENE_MESSAGE_SINGLETON_STANDS_BACK, s->why);
 }
 
 /* Its leader unit has ended by itself. */
@@ -366,7 +370,7 @@ static void on_stop_done(void *userdata, int error, const char *result) {
                 g_autofree char *text = g_strdup_printf("cannot stop %s: %s; asking again", s->leader_unit, strerror(-error));
 
                 if (s->looks % POLLS_PER_STOP == 1)
-                        tell(s, LOG_WARNING, NULL, text);
+                        singleton_tell(s, LOG_WARNING, NULL, text);
         }
         singleton_wake(s);
 }
@@ -383,7 +387,7 @@ static void look_while_stopping(Singleton *s) {
 /* The guard ends when its file goes, and the unit with it; that it is told to stop as well is for when it hangs.  `why` is taken. */
 static void stop(Singleton *s, SingletonOutcome outcome, char *why) {
         if (s->leadership)
-                tell(s, LOG_INFO, CONVENE_MESSAGE_SINGLETON_LOST, why);
+                singleton_tell(s, LOG_INFO, CONVENE_MESSAGE_SINGLETON_LOST, why);
         say(s, why);
         s->leadership = leadership_end(s->leadership);
         leadership_remove(s->all->leader_directory, s->name);
@@ -491,7 +495,7 @@ static void gain(Singleton *s) {
                 return;
         }
         text = g_strdup_printf("this host leads, token %" PRIu64, stand_token(s->stand));
-        tell(s, LOG_INFO, CONVENE_MESSAGE_SINGLETON_GAINED, text);
+        singleton_tell(s, LOG_INFO, CONVENE_MESSAGE_SINGLETON_GAINED, text);
         say(s, NULL);
         s->phase = SINGLETON_STARTING;
         s->since_usec = now_usec(s);
@@ -560,6 +564,7 @@ static void stand_up(Singleton *s) {
                 return;
         }
         s->back_until_usec = s->retry_usec = 0;
+        singleton_check_stop(s);
         s->stand = stand_new(s->all->server, s->name, s->file->copies, (uint32_t) s->file->session_msec, on_stand_changed, s);
 }
 
@@ -582,7 +587,7 @@ static void stand_is_gone(Singleton *s) {
         if (s->phase != SINGLETON_IDLE || error == CONVENE_OK || error == CONVENE_SESSION_EXPIRED)
                 return;
         say(s, g_strdup_printf("this host cannot stand in the election: %s", convene_status_describe(error)));
-        tell(s, LOG_WARNING, NULL, s->why);
+        singleton_tell(s, LOG_WARNING, NULL, s->why);
         s->retry_usec = now_usec(s) + RETRY_USEC;
 }
 

@@ -5,6 +5,8 @@
  * Singletons, inside: what singletons.c (which there are, and what is known of them) and singleton.c (the life of one) share.
  */
 
+#include <syslog.h>
+
 #include "agent/main/leadership.h"
 #include "agent/main/singletons.h"
 #include "agent/recipe/candidacy.h"
@@ -56,6 +58,8 @@ typedef struct Singleton {
         unsigned bound_over;            /* ... so many of them have ended */
         UnitJob *job;
         UnitJob *asked;                 /* what kind of job somebody else has queued for the unit */
+        UnitJob *measuring;             /* how long its unit may take to stop */
+        char *doubt;                    /* that this is longer than was promised, as a sentence; NULL: it is not */
         UnitLookup *lookup;
         UnitRun *leader_run;
         sd_event_source *timer;         /* the next look */
@@ -92,6 +96,11 @@ void singleton_let_go(Singleton *s);                    /* stopped, and standing
 void singleton_adopt(Singleton *s, Stand *stand);       /* RECOVERING */
 bool singleton_is_over(const Singleton *s);             /* nothing is left of it */
 const char *singleton_state(const Singleton *s);        /* as org.convene1.Singletons has it */
+
+void singleton_tell(const Singleton *s, int priority, const char *message_id, const char *text);        /* the journal */
+
+/* singleton-stop.c */
+void singleton_check_stop(Singleton *s);
 
 /* singletons.c */
 void singletons_on_idle(Singletons *all);               /* nothing of one runs any more */

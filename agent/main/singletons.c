@@ -277,7 +277,7 @@ static void show(Singletons *s, const char *name, const char *unit, const Single
         if (one) {
                 row.state = singleton_state(one);
                 row.text = one->phase == SINGLETON_IDLE && one->candidate_run && one->refusal ? one->refusal :
-                           one->phase == SINGLETON_IDLE && s->stopping ? s->stopping : one->why;
+                           one->phase == SINGLETON_IDLE && s->stopping ? s->stopping : one->why ?: one->doubt;
                 row.deadline_usec = one->leadership ? leadership_deadline_usec(one->leadership) : 0;
                 row.until_usec = one->back_until_usec;
         }

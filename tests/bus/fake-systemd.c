@@ -8,7 +8,8 @@
  * its leader unit; and any other, which is up or not (candidate targets).  The application stops within the time it is given.  Where NAME ends in .timer, it
  * is the application and stops at once; the service of its name is bound to the same leader unit.
  *
- * Standard input: "start UNIT", "stop UNIT", "restart UNIT", "fail UNIT", "stopping MSEC" (how long applications take to stop), "stopped STATE" (what they are then), "refuse yes|no"
+ * Standard input: "start UNIT", "stop UNIT", "restart UNIT", "fail UNIT", "stopping MSEC" (how long applications take to stop), "stopped STATE" (what they are then), "timeout MSEC" (their
+ * TimeoutStopSec=), "refuse yes|no"
  * (StartUnit fails as without polkit's consent), "job UNIT TYPE" (a job is under way for it; "-": no more), "kill UNIT SIGNAL".  Standard output: "USEC UNIT
  * STATE [TOKEN]" (CLOCK_MONOTONIC) for each change of state.
  */
@@ -55,7 +56,7 @@ static sd_event *event;
 static sd_bus *bus;
 static GHashTable *units;
 static const char *guard, *leader_directory, *work_directory;
-static uint64_t stopping_usec;
+static uint64_t stopping_usec, timeout_usec = 100 * 1000;
 static const char *stopped_state = "inactive";
 static bool refuse;
 static unsigned jobs;
@@ -399,6 +400,10 @@ static int on_manager(sd_bus_message *m, const char *member) {
                 g_assert_cmpint(sd_bus_message_read(m, "s", &name), >, 0);
                 return answer_object(m, g_hash_table_lookup(units, name));
         }
+        if (g_str_equal(member, "LoadUnit")) {
+                g_assert_cmpint(sd_bus_message_read(m, "s", &name), >, 0);
+                return answer_object(m, unit_get(name));
+        }
         if (g_str_equal(member, "GetUnitByPID"))
                 return answer_object(m, g_hash_table_lookup(units, "convened.service"));
         if (g_str_equal(member, "GetUnitByInvocationID"))
@@ -414,8 +419,13 @@ static int on_properties(sd_bus_message *m, const Unit *u) {
         g_autofree char *job = u->job ? g_strdup_printf("%s/job", u->path) : g_strdup("/");
         sd_bus_message *reply;
 
-        if (g_str_equal(sd_bus_message_get_member(m), "Get"))           /* of "Job" */
-                return sd_bus_reply_method_return(m, "v", "(uo)", (uint32_t) (u->job != NULL), job);
+        if (g_str_equal(sd_bus_message_get_member(m), "Get")) {
+                const char *property;
+
+                g_assert_cmpint(sd_bus_message_read(m, "ss", NULL, &property), >, 0);
+                return g_str_equal(property, "TimeoutStopUSec") ? sd_bus_reply_method_return(m, "v", "t", timeout_usec) :
+                       sd_bus_reply_method_return(m, "v", "(uo)", (uint32_t) (u->job != NULL), job);
+        }
         g_assert_cmpint(sd_bus_message_new_method_return(m, &reply), >=, 0);
         append_properties(reply, u);
         g_assert_cmpint(sd_bus_send(bus, reply, NULL), >=, 0);
@@ -476,6 +486,8 @@ static void obey(char **words) {
                 application_ended(u, "failed");
         else if (g_str_equal(words[0], "stopping"))
                 stopping_usec = g_ascii_strtoull(words[1], NULL, 10) * 1000;
+        else if (g_str_equal(words[0], "timeout"))
+                timeout_usec = g_str_equal(words[1], "infinity") ? UINT64_MAX : g_ascii_strtoull(words[1], NULL, 10) * 1000;
         else if (g_str_equal(words[0], "stopped"))
                 stopped_state = g_str_equal(words[1], "failed") ? "failed" : "inactive";
         else if (g_str_equal(words[0], "refuse"))

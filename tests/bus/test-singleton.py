@@ -291,6 +291,25 @@ def test_settings():
         assert "no settings" in row["text"], row
 
 
+def test_stop_may_take_longer():
+    """Than the settings promise: said in the journal, once, and shown, until it is mended."""
+    with Alone() as host:
+        host.systemd.order("timeout", 5000)
+        host.stand()
+        host.leads()
+        text = wait_until(lambda: host.row().get("text"), "shown")
+        assert "a stop of myapp.service may take 5.000s (TimeoutStopSec=)" in text and "promises 0.100s" in text, text
+        host.settings(StandBack="2s")
+        host.systemd.order("timeout", "infinity")
+        host.settings(StandBack="1s")
+        wait_until(lambda: "may take for ever" in (host.row().get("text") or ""), "asked again with the settings")
+        host.systemd.order("timeout", 100)
+        host.settings(StandBack="2s")
+        wait_until(lambda: not host.row().get("text"), "mended")
+        equal((host.directory / "journal").read_text().count("may take 5.000s"), 1)
+        equal(host.row()["state"], "leading")
+
+
 def test_mistake_stops_nothing():
     with Alone() as host:
         host.stand()
