@@ -14,6 +14,7 @@
 #include "dbus/ctl/output.h"
 #include "dbus/ctl/singleton-file.h"
 #include "dbus/ctl/singleton-stop.h"
+#include "dbus/ctl/singleton-taken.h"
 
 #define STOP_MORE_USEC (10 * UINT64_C(1000000))
 
@@ -402,9 +403,10 @@ ExitStatus singleton_enable(const Options *o, const char *unit) {
         e = write_files(&s);
         if (e == EXIT_STATUS_OK)
                 e = apply(&s);
-        if (e != EXIT_STATUS_OK)
+        if (e != EXIT_STATUS_OK) {
                 undo(&s);
-        else
-                say_enabled(&s);
-        return e;
+                return e;
+        }
+        say_enabled(&s);
+        return unit_is_template(s.host.unit) ? EXIT_STATUS_OK : singleton_check_taken(o, s.host.unit);
 }

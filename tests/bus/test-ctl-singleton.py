@@ -9,11 +9,13 @@
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 
 from ctl_harness import (ACCESS, BROKER_CONFIGURATION, CONFLICT, CONVENECTL, CONVENED, FAILURE, NOBODY, NO_NODE, OK, PATIENCE, UNREACHABLE, USAGE, Answer,
-                         Running, Skip, bad, equal, good, here, main)
+                         Running, Skip, bad, equal, good, here, main, wait_until)
 
 MANAGER = os.environ["UNIT_MANAGER"]
 DROP_IN, SETTINGS = "etc/systemd/system/{0}.d/50-convene-singleton.conf", "etc/convene/singleton.d/{0}.conf"
@@ -73,7 +75,8 @@ class Host:
                            *words)
         (self.root / "calls").write_text("")
         return Answer(subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=2 * PATIENCE, umask=umask,
-                                     env={**here.environment, "DBUS_SYSTEM_BUS_ADDRESS": self.address}))
+                                     env={**here.environment, "DBUS_SYSTEM_BUS_ADDRESS": self.address,
+                                          "CONVENE_ADDRESS": f"unix:path={self.root}/agent"}))
 
     def good(self, *words):
         answer = self.run(*words)
@@ -122,7 +125,8 @@ def test_service():
             "TimeoutStopSec=2s", "TimeoutAbortSec=2s",
             "[Install]", "WantedBy=", "RequiredBy=", "WantedBy=convene-leader@%N.service", "Also=convene-candidate@%N.target",
             "[X-Convene]", "Singleton=web.service", "FileState=enabled"])
-        equal(text.splitlines(), ["/etc/convene/singleton.d/web.conf", "/etc/systemd/system/web.service.d/50-convene-singleton.conf"])
+        equal(text.splitlines(), ["/etc/convene/singleton.d/web.conf", "/etc/systemd/system/web.service.d/50-convene-singleton.conf",
+                                  "convened does not answer here; web.service stands in no election before it does"])
         first = calls(ENABLE, "web.service")
         equal(host.calls(), first[:1] + ["DisableUnitFiles web.service"] + first[1:])
 
@@ -359,6 +363,30 @@ def test_status_of_none():
     bad(NO_NODE, "no singleton on this host", "singleton", "status", "web")
     bad(USAGE, "not the name of a unit", "singleton", "hold", "a/b")
     bad(USAGE, "not the name of a unit", "singleton", "move", "app@.service", "h2")
+
+
+def test_agent_takes_them():
+    """What it was told is there after a reload, and whoever enables a unit hears of it if it is not."""
+    with Host({"web.service": service(FileState="enabled"), "convene-candidate@web.target": LOADED}) as host:
+        agent = Running(host.inside(CONVENED, "--no-system-bus", "--data", str(host.root / "data"), "--socket", str(host.root / "agent"),
+                                    "--print-ready"), env={**here.environment, "RUNTIME_DIRECTORY": str(host.root)})
+        try:
+            assert agent.line().startswith("ready")
+            answer = host.run("enable", "web")
+            equal(answer.status, CONFLICT)
+            assert b"has not taken the settings; see journalctl -u convened" in answer.err, answer
+            assert host.lines(SETTINGS, "web"), "it is enabled nevertheless"
+
+            def reload():
+                """systemd's part."""
+                wait_until(lambda: "ReloadOrTryRestartUnit convened.service" in host.calls(), "the agent is to be reloaded")
+                agent.kill(signal.SIGHUP)
+            thread = threading.Thread(target=reload)
+            thread.start()
+            host.good("enable", "web", "--copies=2")
+            thread.join()
+        finally:
+            agent.close()
 
 
 if __name__ == "__main__":
