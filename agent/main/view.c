@@ -12,9 +12,30 @@
 #include "agent/main/agent-internal.h"
 #include "agent/main/journal.h"
 
+/* Of those who belong: what was exchanged with a member that was removed is not in it any more. */
+static void add_frames(const PeerMesh *mesh, void (*add)(void *sink, const char *name, uint64_t value), void *sink) {
+        uint64_t frames_in = 0, frames_out = 0, bytes_in = 0, bytes_out = 0;
+
+        for (uint32_t sid = 1; sid <= ZAB_CONFIG_MEMBERS_MAX; sid++) {
+                PeerStatus p;
+
+                if (!peer_mesh_get_status(mesh, sid, &p))
+                        continue;
+                frames_in += p.frames_in;
+                frames_out += p.frames_out;
+                bytes_in += p.bytes_in;
+                bytes_out += p.bytes_out;
+        }
+        add(sink, "mesh_frames_received", frames_in);
+        add(sink, "mesh_frames_sent", frames_out);
+        add(sink, "mesh_received_bytes", bytes_in);
+        add(sink, "mesh_sent_bytes", bytes_out);
+}
+
 static void add_mesh(const PeerMesh *mesh, void (*add)(void *sink, const char *name, uint64_t value), void *sink) {
         PeerMeshStatistics s;
 
+        add_frames(mesh, add, sink);
         peer_mesh_get_statistics(mesh, &s);
         add(sink, "mesh_accepted", s.accepted);
         add(sink, "mesh_refused", s.refused);
