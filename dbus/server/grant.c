@@ -172,6 +172,9 @@ static void grant_lose(Grant *g) {
 
         g->state = GRANT_LOST;
         owners_tell_lost(g->owned);
+        if (g->call && g->call->caller)
+                reply_error(g->call->caller->channel, g->call->message, CONVENE_NOT_HELD, g->parent);
+        grant_forget_call(g);
         watch_promise(g, tenure_release_usec(&c));
 }
 
@@ -242,6 +245,21 @@ static void tell(Grant *g) {
         watch_promise(g, at);
 }
 
+/* The call goes on: its end, or its caller's, is that of the grant. */
+static void grant_tell_caller(Grant *g) {
+        uint32_t grace_msec = (uint32_t) (tenure_grace_usec(read_clock(g).timeout_msec) / 1000);
+        g_autofree char *path = g_strdup_printf("%s/%s", g->parent, g->name);
+        g_autoptr(sd_bus_message) m = NULL;
+        Caller *c = g->call->caller;
+
+        g->state = GRANT_HELD;
+        g->patience = sd_event_source_disable_unref(g->patience);
+        if (c && sd_bus_message_new_signal(c->channel->bus, &m, OBJECT_PATH, "org.convene1.Locks", "Granted") >= 0 &&
+            (!c->name || sd_bus_message_set_destination(m, c->name) >= 0) &&
+            sd_bus_message_append(m, "tsu", g->token, path, grace_msec) >= 0)
+                (void) channel_send(c->channel, m, REPLY_BYTES);
+}
+
 /* The descriptor is the grant: with its last copy closed, be it in a message that nobody takes, the session ends. */
 static void grant_answer(Grant *g) {
         g_autoptr(sd_bus_message) reply = call_new_reply(g->call);
@@ -271,7 +289,10 @@ static void grant_give(Grant *g) {
                 watch_promise(g, at);
                 return;
         }
-        grant_answer(g);
+        if (g->stays)
+                grant_tell_caller(g);
+        else
+                grant_answer(g);
         if (g->state == GRANT_HELD)
                 watch_promise(g, at);
 }
@@ -527,9 +548,9 @@ static Call *make_waiting_call(Caller *c, sd_bus_message *m, const GrantRequest 
                 .mode = !r->kind || r->kind->is_sequential ? CREATE_PERSISTENT_SEQUENTIAL : CREATE_PERSISTENT,
         };
 
-        if (sd_bus_can_send(c->channel->bus, SD_BUS_TYPE_UNIX_FD) <= 0) {
+        if (!o->stay && sd_bus_can_send(c->channel->bus, SD_BUS_TYPE_UNIX_FD) <= 0) {
                 reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS,
-                              "this connection takes no descriptors, and the answer is one");
+                              "this connection takes no descriptors, and the answer is one; see the option 'stay' of Lock");
                 return NULL;
         }
         return call_new_detached(c->server, c, m, &shape, on_never);
@@ -581,6 +602,7 @@ int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Optio
         g->queue = g_strdup(r->parent);
         g->taker = r->taker;
         g->pending = o->pending;
+        g->stays = o->stay;
         g->node = g_steal_pointer(&node);
         g->data = g_bytes_new(o->data, o->data_size);
         recipe_acl_init(&g->acl, o);

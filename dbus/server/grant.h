@@ -13,6 +13,8 @@
  *
  * Whoever asked for a pending one has the descriptor while it waits, and reads a byte from it when it holds.  Until then a byte lies
  * unread in our end: a mark that is kept where the descriptor is kept, over a restart of the agent.
+ *
+ * Whoever cannot keep a descriptor has it stay with the call: both ends are ours then, and the call's end is the grant's.
  */
 
 #include "agent/recipe/barrier.h"
@@ -61,6 +63,7 @@ struct Grant {
         BarrierCount count;             /* of a barrier */
         bool makes_ready;
         bool pending;                   /* is answered before it holds, and told so by its descriptor */
+        bool stays;                     /* is held by the call, which is only answered when it is lost */
         bool recovered;                 /* from an earlier life of the agent */
         char *parent;                   /* where it queues up */
         char *name;                     /* in there; NULL: not made yet */

@@ -25,6 +25,14 @@ static int start(Caller *c, sd_bus_message *m, const char *root, const char *nam
         return grant_start(c, m, r, o);
 }
 
+/* Both say what becomes of the answer.  False: it has been refused. */
+static bool check_answer(Caller *c, sd_bus_message *m, const Options *o) {
+        if (!o->pending || !o->stay)
+                return true;
+        reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS, "'pending' and 'stay' exclude each other");
+        return false;
+}
+
 static int method_lock(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
         GrantRequest r = { .role = CONTENDER_MUTEX, .slots = 1 };
@@ -34,9 +42,11 @@ static int method_lock(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read_basic(m, 's', &name);
         if (k < 0)
                 return k;
-        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_PENDING | OPTION_SHARED | OPTION_SLOTS, &o);
+        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_PENDING | OPTION_STAY | OPTION_SHARED | OPTION_SLOTS, &o);
         if (k <= 0)
                 return k;
+        if (!check_answer(c, m, &o))
+                return METHOD_DONE;
         if ((o.given & OPTION_SHARED) && (o.given & OPTION_SLOTS)) {
                 reply_refusal(c->channel, m, CONVENE_BAD_ARGUMENTS, "'shared' and 'slots' exclude each other");
                 return METHOD_DONE;
@@ -63,9 +73,11 @@ static int method_campaign(Caller *c, sd_bus_message *m) {
         k = sd_bus_message_read_basic(m, 's', &name);
         if (k < 0)
                 return k;
-        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_PENDING, &o);
+        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_PENDING | OPTION_STAY, &o);
         if (k <= 0)
                 return k;
+        if (!check_answer(c, m, &o))
+                return METHOD_DONE;
         return start(c, m, RECIPE_ELECTIONS, name, &o, &r);
 }
 
@@ -97,5 +109,8 @@ const sd_bus_vtable locks_vtable[] = {
                                 SD_BUS_ARGS("a{sv}", options),
                                 SD_BUS_RESULT("a(ssssuutxtus)", locks, "b", more),
                                 bus_method_list_locks, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_SIGNAL_WITH_ARGS("Granted",
+                                SD_BUS_ARGS("t", token, "s", path, "u", grace),
+                                0),
         SD_BUS_VTABLE_END,
 };

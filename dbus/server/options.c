@@ -52,6 +52,7 @@ static const OptionRow table[] = {
         ROW("member", "s", OPTION_MEMBER, member),
         ROW("ordered", "b", OPTION_ORDERED, ordered),
         ROW("pending", "b", OPTION_PENDING, pending),
+        ROW("stay", "b", OPTION_STAY, stay),
         ROW("tries", "u", OPTION_TRIES, tries),
 };
 

@@ -47,6 +47,7 @@ typedef enum OptionFlags {
         OPTION_ORDERED = 1 << 27,
         OPTION_TRIES = 1 << 28,
         OPTION_PENDING = 1 << 29,
+        OPTION_STAY = 1 << 30,
 
         OPTIONS_UPDATE = OPTION_SESSION | OPTION_SUPER,
         OPTIONS_READ = OPTIONS_UPDATE | OPTION_LINEARIZABLE,
@@ -55,7 +56,7 @@ typedef enum OptionFlags {
 /* Strings and bytes belong to the message. */
 typedef struct Options {
         uint32_t given;                 /* OptionFlags */
-        bool super, linearizable, null, parents, want_data, shared, ordered, pending;
+        bool super, linearizable, null, parents, want_data, shared, ordered, pending, stay;
         int32_t version;
         uint32_t limit, timeout_msec, session_timeout_msec, slots, tries;
         uint64_t session, watch, czxid, ttl_msec, start_after_session, since, patience_usec, token;

@@ -138,6 +138,51 @@ static void test_pending(void) {
         wait_hang_up(third.fd);
 }
 
+/* "granted TOKEN PATH" */
+static const char *read_granted(const Record *r, unsigned line, uint64_t *ret_token) {
+        char *end;
+
+        g_assert_true(g_str_has_prefix(record_line(r, line), "granted "));
+        *ret_token = g_ascii_strtoull(record_line(r, line) + strlen("granted "), &end, 10);
+        g_assert_cmpint(*end, ==, ' ');
+        return end + 1;
+}
+
+/* Without a descriptor: the call is what holds, until its caller goes or the znode does. */
+static void test_stay(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared), brief = peer_new(shared), other = peer_new(shared);
+        g_autoptr(Record) r = record_new(bus), gone = record_new(brief);
+        g_auto(Held) third = { .fd = -1 };
+        uint64_t first, second;
+        const char *path;
+
+        g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Lock", "sa{sv}", "stay", 2, "stay", "b", 1, "pending", "b", 1));
+        g_free(call_fails(bus, BAD_ARGUMENTS, LOCKS, "Campaign", "sa{sv}", "stay", 2, "stay", "b", 1, "pending", "b", 1));
+        call_later(brief, gone, "lock", LOCKS, "Lock", "sa{sv}", "stay", 2, "stay", "b", 1, "timeout", "t", UINT64_C(500000));
+        record_wait(brief, gone, 1);
+        (void) read_granted(gone, 0, &first);
+        g_assert_true(is_current(other, "stay", first));
+
+        /* Its patience is for the time until it holds. */
+        g_free(call_fails(other, TIMED_OUT, LOCKS, "Lock", "sa{sv}", "stay", 2, "stay", "b", 1, "timeout", "t", UINT64_C(700000)));
+        g_assert_true(is_current(other, "stay", first));
+
+        call_later(bus, r, "lock", LOCKS, "Lock", "sa{sv}", "stay", 1, "stay", "b", 1);
+        g_clear_pointer(&gone, record_free);
+        g_clear_pointer(&brief, peer_free);
+        record_wait(bus, r, 1);
+        path = read_granted(r, 0, &second);
+        g_assert_cmpuint(second, >, first);
+        g_assert_true(is_current(other, "stay", second));
+        g_assert_false(is_current(other, "stay", first));
+
+        sd_bus_message_unref(call(other, TREE, "Delete", "sia{sv}", path, -1, 0));
+        record_wait(bus, r, 2);
+        g_assert_cmpstr(record_line(r, 1), ==, "error lock " NOT_HELD);
+        third = lock(other, "stay");
+        g_assert_cmpuint(third.token, >, second);
+}
+
 /* A caller goes on calling while it waits, and one that leaves is out of the queue. */
 static void test_waiting(void) {
         g_autoptr(sd_bus) bus = peer_new(shared), waiting = peer_new(shared);
@@ -253,6 +298,7 @@ void add_lock_tests(void) {
         g_test_add_func("/lock/descriptor", test_descriptor);
         g_test_add_func("/lock/hang-up", test_hang_up);
         g_test_add_func("/lock/pending", test_pending);
+        g_test_add_func("/lock/stay", test_stay);
         g_test_add_func("/lock/waiting", test_waiting);
         g_test_add_func("/lock/answer-that-nobody-takes", test_answer_that_nobody_takes);
         g_test_add_func("/lock/mistakes", test_mistakes);

@@ -318,6 +318,9 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         } else if (sd_bus_message_is_signal(m, SESSIONS, "Ended")) {
                 g_assert_cmpint(sd_bus_message_read(m, "tb", &number, &flag), >, 0);
                 g_ptr_array_add(r->lines, g_strdup_printf("ended %" PRIu64 "%s", number, flag ? " expired" : ""));
+        } else if (sd_bus_message_is_signal(m, "org.convene1.Locks", "Granted")) {
+                g_assert_cmpint(sd_bus_message_read(m, "tsu", &number, &path, &flag), >, 0);
+                g_ptr_array_add(r->lines, g_strdup_printf("granted %" PRIu64 " %s", number, path));
         }
         return 0;
 }

@@ -55,7 +55,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(sd_bus_message, sd_bus_message_unref)
 /* A connected descriptor with the SASL part done, for bytes that no library would send. */
 int raw_new(Agent *a);
 
-/* What came, in order: "reply LABEL", "error LABEL NAME", "event NUMBER TYPE PATH SPENT", "ended SESSION EXPIRED". */
+/* What came, in order: "reply LABEL", "error LABEL NAME", "event NUMBER TYPE PATH SPENT", "ended SESSION EXPIRED", "granted TOKEN PATH". */
 typedef struct Record {
         GPtrArray *lines;
         unsigned replies;
