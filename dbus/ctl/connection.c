@@ -64,6 +64,10 @@ const char *system_bus_address(void) {
         return getenv("DBUS_SYSTEM_BUS_ADDRESS") ?: "unix:path=/run/dbus/system_bus_socket";
 }
 
+const char *ctl_address(const Ctl *c) {
+        return default_address(c->options) ?: system_bus_address();
+}
+
 int bus_open(const char *address, uint64_t timeout_usec, sd_bus **ret) {
         g_autoptr(NewBus) bus = NULL;
         int r;

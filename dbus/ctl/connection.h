@@ -36,6 +36,8 @@ typedef struct Ctl {
 void ctl_done(Ctl *c);
 
 const char *system_bus_address(void);
+/* Where it is looked for, by options and environment. */
+const char *ctl_address(const Ctl *c);
 /* Connects and waits until the connection is ready, for at most the time-out, which is that of each call, too.  Negative
  * errno without a word. */
 int bus_open(const char *address, uint64_t timeout_usec, sd_bus **ret);

@@ -24,11 +24,13 @@
 #include "dbus/ctl/hold.h"
 #include "dbus/ctl/link.h"
 #include "dbus/ctl/output.h"
+#include "dbus/ctl/promise.h"
 
 typedef struct Guard {
         Granted *granted;
         sd_event *event;
         pid_t pid;
+        Promise *promise;
         bool lost;
         uint64_t kill_at_usec;          /* then */
         int status;
@@ -38,13 +40,15 @@ void granted_done(Granted *g) {
         if (g->fd >= 0)
                 close(g->fd);
         g_free(g->path);
+        g_free(g->address);
         g_clear_pointer(&g->input, g_bytes_unref);
 }
 
+/* A terminal has sent it to the command already; but that it has hung up it tells the leader of the session alone. */
 static int on_signal(sd_event_source *s, const struct signalfd_siginfo *info, void *userdata) {
         Guard *g = userdata;
 
-        if (info->ssi_code == SI_USER)          /* a terminal has sent it to the command already */
+        if (info->ssi_code == SI_USER || (info->ssi_signo == SIGHUP && getsid(0) == getpid()))
                 kill(g->pid, info->ssi_signo);
         return 0;
 }
@@ -57,14 +61,26 @@ static int on_command_ended(sd_event_source *s, const siginfo_t *info, void *use
 }
 
 /* What follows is not for the event loop: it ends with the grant. */
+static void lose(Guard *g, uint64_t kill_after_usec, const char *why) {
+        g->lost = true;
+        g->kill_at_usec = now_usec(CLOCK_BOOTTIME) + kill_after_usec;
+        print_error("%s is lost%s: the command is ended (NotHeld)", g->granted->path, why);
+        descendants_signal(g->pid, SIGTERM);
+        (void) sd_event_exit(g->event, 0);
+}
+
 static int on_lost(sd_event_source *s, int fd, uint32_t events, void *userdata) {
         Guard *g = userdata;
 
-        g->lost = true;
-        g->kill_at_usec = now_usec(CLOCK_BOOTTIME) + (uint64_t) g->granted->grace_msec * 1000 / 2;
-        print_error("%s is lost: the command is ended (NotHeld)", g->granted->path);
-        descendants_signal(g->pid, SIGTERM);
-        return sd_event_exit(g->event, 0);
+        lose(g, (uint64_t) g->granted->grace_msec * 1000 / 2, "");
+        return 0;
+}
+
+/* A quarter of the grace later than it would have hung up, so that SIGKILL is due in another quarter. */
+static void on_promise_ended(void *userdata) {
+        Guard *g = userdata;
+
+        lose(g, (uint64_t) g->granted->grace_msec * 1000 / 4, ", for the agent does not answer");
 }
 
 /* Whoever was stopped for a while need not begin. */
@@ -154,8 +170,11 @@ int guard_and_keep(Granted *granted, char **command) {
                 r = descendants_keep();
         if (r >= 0)
                 r = set_up(&g, command);
-        if (r >= 0)
+        if (r >= 0) {
+                g.promise = promise_new(event, granted->address, granted->path, granted->grace_msec, on_promise_ended, &g);
                 r = sd_event_loop(event);
+        }
+        promise_free(g.promise);
         if (r >= 0 && g.lost)
                 descendants_end(g.pid, g.kill_at_usec);
         (void) sigprocmask(SIG_SETMASK, &before, NULL);         /* for what the caller has to wait for yet */

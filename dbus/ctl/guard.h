@@ -4,7 +4,8 @@
 /*
  * Guard
  *
- * Runs a command while a grant is held: a descriptor of the agent's that hangs up when it is lost.
+ * Runs a command while a grant is held: a descriptor of the agent's that hangs up when it is lost.  An agent that is stopped or hangs cannot do
+ * that: see promise.h.
  */
 
 #include "dbus/ctl/connection.h"
@@ -13,6 +14,7 @@ typedef struct Granted {
         int fd;                         /* -1: none */
         uint64_t token;
         char *path;
+        char *address;                  /* of the agent that granted it */
         uint32_t grace_msec;            /* so long after the descriptor hangs up nobody else has it */
         GBytes *input;                  /* what the command reads; NULL: what we do */
 } Granted;

@@ -58,6 +58,7 @@ ExitStatus granted_receive(Call *call, const char *subject, Granted *ret, sd_bus
         if (ret->fd < 0)
                 return bad_reply(-errno);
         ret->path = g_strdup(path);
+        ret->address = g_strdup(ctl_address(call->ctl));
         if (ret_reply)
                 *ret_reply = g_steal_pointer(&reply);
         return EXIT_STATUS_OK;

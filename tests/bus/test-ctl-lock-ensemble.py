@@ -141,6 +141,43 @@ def test_agent_of_holder_killed():
     ensemble.whole(3)
 
 
+def test_agent_of_holder_stopped():
+    """It hangs up nothing, and answers nothing: convenectl knows by itself how long the promise lasts."""
+    leader = ensemble.leader()
+    first, second = ensemble.others(leader)
+    one = holder(first, "frozen", "--session-timeout=4s")
+    token = one.begun()
+    other = holder(second, "frozen")
+    wait_queue(leader, "frozen", 2)
+    begin = time.monotonic()
+    first.running.kill(signal.SIGSTOP)
+    one.lost()
+    lost = time.monotonic()
+    other.has_not_begun()
+    assert other.begun() > token
+    given = time.monotonic()
+    assert 1.5 < lost - begin < 3.7 and given - lost > 0.3, (begin, lost, given)
+    first.running.kill(signal.SIGCONT)
+    other.release()
+    ensemble.whole(3)
+    wait_queue(leader, "frozen", 0)
+
+
+def test_agent_stopped_for_a_moment():
+    """Nothing is lost as long as the promise is renewed in time."""
+    leader = ensemble.leader()
+    first = ensemble.others(leader)[0]
+    one = Running(command(*first.words("lock", "--session-timeout=4s", "moment", "--", "sleep", "6")), env=here.environment)
+    wait_queue(first, "moment", 1)
+    for _ in range(2):
+        first.running.kill(signal.SIGSTOP)
+        time.sleep(1)                   # how long it is stopped
+        first.running.kill(signal.SIGCONT)
+        wait_queue(first, "moment", 1)
+    equal((one.end(), one.complaint()), (0, b""))
+    one.close()
+
+
 def test_quorum_lost():
     """The promise runs out: the lock is given up while nobody could have it yet, and is free when the ensemble is back."""
     leader = ensemble.leader()

@@ -7,6 +7,7 @@
 import fcntl
 import os
 import pathlib
+import pty
 import select
 import signal
 import socket
@@ -271,6 +272,21 @@ def test_signals_are_passed_on():
     equal(one.end(), 5)
     one.close()
     wait_queue("signals", 0)
+
+
+def test_terminal_hangs_up():
+    """It is the leader of the session whom the kernel tells: the command is told by it."""
+    child, terminal = pty.fork()
+    if child == 0:
+        words = command("lock", "terminal", "--", "sh", "-c", 'trap "exit 5" HUP; echo begun; while :; do sleep 0.05; done')
+        os.execve(words[0], words, here.environment)
+    said = b""
+    while b"begun" not in said:
+        assert select.select([terminal], [], [], PATIENCE)[0], said
+        said += os.read(terminal, 4096)
+    os.close(terminal)
+    equal(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 5)
+    wait_queue("terminal", 0)
 
 
 def test_shared():
