@@ -4,8 +4,8 @@
 /*
  * Guard
  *
- * Runs a command while a grant is held: a descriptor of the agent's that hangs up when it is lost.  An agent that is stopped or hangs cannot do
- * that: see promise.h.
+ * Runs a command while a grant is held: a descriptor of the agent's that hangs up when it is lost.  An agent that is stopped or hangs
+ * cannot do that: see promise.h.
  */
 
 #include "dbus/ctl/connection.h"

@@ -78,7 +78,8 @@ static int on_listed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
 
         p->asking = sd_bus_slot_unref(p->asking);
         if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_enter_container(m, 'a', SESSION_SIGNATURE) < 0 ||
-            sd_bus_message_read(m, SESSION_SIGNATURE, &id, &kind, &owner, &member, &timeout, &ephemerals, &created, &deadline) <= 0 ||
+            sd_bus_message_read(m, SESSION_SIGNATURE, &id, &kind, &owner, &member, &timeout, &ephemerals, &created,
+                                &deadline) <= 0 ||
             id != p->session)
                 ask_next(p);
         else
@@ -96,7 +97,8 @@ static int on_found(sd_bus_message *m, void *userdata, sd_bus_error *error) {
         p->asking = sd_bus_slot_unref(p->asking);
         if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "b", &there) <= 0 || !there ||
             sd_bus_message_enter_container(m, 'r', "tttxxiiitii") <= 0 ||
-            sd_bus_message_read(m, "tttxxiiit", &czxid, &mzxid, &pzxid, &ctime, &mtime, &version, &cversion, &aversion, &session) <= 0) {
+            sd_bus_message_read(m, "tttxxiiit", &czxid, &mzxid, &pzxid, &ctime, &mtime, &version, &cversion, &aversion,
+                                &session) <= 0) {
                 ask_next(p);
                 return 0;
         }
@@ -115,8 +117,8 @@ static int call(Promise *p) {
         bool is_known = p->session != 0;
         int r;
 
-        r = sd_bus_message_new_method_call(p->bus, &m, AGENT_NAME, AGENT_PATH, is_known ? AGENT_NAME ".Sessions" : AGENT_NAME ".Tree",
-                                           is_known ? "List" : "Exists");
+        r = sd_bus_message_new_method_call(p->bus, &m, AGENT_NAME, AGENT_PATH,
+                                           is_known ? AGENT_NAME ".Sessions" : AGENT_NAME ".Tree", is_known ? "List" : "Exists");
         if (r >= 0)
                 r = sd_bus_message_set_auto_start(m, false);
         if (r >= 0 && is_known)

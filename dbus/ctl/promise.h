@@ -4,9 +4,10 @@
 /*
  * Promise
  *
- * Up to when what is held is ours, without another word of the agent.  An agent that is there hangs the descriptor up in time.  One that is
- * stopped or hangs does not, and the ensemble gives what is held to another all the same: so the agent is asked now and then for the
- * deadline of the session (org.convene1.Sessions), and what is held is given up while a part of the grace is left, should it not answer.
+ * Up to when what is held is ours, without another word of the agent.  An agent that is there hangs the descriptor up in time.  One
+ * that is stopped or hangs does not, and the ensemble gives what is held to another all the same: so the agent is asked now and then
+ * for the deadline of the session (org.convene1.Sessions), and, should it not answer, what is held is given up while a part of the
+ * grace is left.
  */
 
 #include <stdint.h>
