@@ -159,12 +159,14 @@ class Message:
 
 
 class Bus:
-    """A connection as the user UID to the system bus or to the agent's own socket of a host."""
+    """A connection as the user UID to the system bus or to the agent's own socket of a host.
 
-    def __init__(self, which, uid=0, host="h1", timeout=30.0):
-        self.timeout, self.serial, self.buffer = timeout, 0, b""
+    CONNECTED: one of the sockets of connect_many(), instead of a new one with a process of its own."""
+
+    def __init__(self, which, uid=0, host="h1", timeout=30.0, connected=None):
+        self.timeout, self.serial, self.buffer, self.received = timeout, 0, b"", 0
         self.replies, self.signals, self.fds = {}, [], []
-        self.socket, self.peer = connect(which, uid, host)
+        self.socket, self.peer = (connected, None) if connected else connect(which, uid, host)
         self.socket.settimeout(timeout)
         self.socket.sendall(b"\0AUTH EXTERNAL " + str(uid).encode().hex().encode() + b"\r\nNEGOTIATE_UNIX_FD\r\nBEGIN\r\n")
         said = b""
@@ -182,7 +184,8 @@ class Bus:
 
     def close(self):
         self.socket.close()
-        self.peer.close()               # ends the child
+        if self.peer:
+            self.peer.close()           # ends the child
         for fd in self.fds:
             os.close(fd)
         self.fds = []
@@ -242,6 +245,7 @@ class Bus:
                 break
             m = Message(self.buffer[at:head], self.buffer[head:head + body])
             at = head + body
+            self.received += 1
             if m.kind == SIGNAL:
                 self.signals.append(m)
             elif m.reply_to:
@@ -294,6 +298,12 @@ def inside(host):
 
 def connect(which, uid, host):
     """A connected socket, and one to the process in the host that has connected it."""
+    sockets, control = connect_many(which, uid, host, 1)
+    return sockets[0], control
+
+
+def connect_many(which, uid, host, count):
+    """COUNT connected sockets, and one to the one process in the host that has connected them all: it ends when that is closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     top = inside(host)
     pid = os.fork()
@@ -302,19 +312,20 @@ def connect(which, uid, host):
             with open("/proc/%d/ns/pid" % top) as space:
                 libc.setns(space.fileno(), 0)
             if os.fork() == 0:          # only a child of ours is in there
-                connected(theirs, "/proc/%d/root%s" % (top, BUSES[which]), uid)
+                connected(theirs, "/proc/%d/root%s" % (top, BUSES[which]), uid, count)
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
     theirs.close()
-    _, ancillary, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(4))
+    _, ancillary, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(4 * count))
     if not ancillary:
         raise ConnectionError("%s of %s cannot be reached" % (which, host))
-    return socket.socket(fileno=array.array("i", ancillary[0][2])[0]), ours
+    raw = ancillary[0][2]
+    return [socket.socket(fileno=fd) for fd in array.array("i", raw[:len(raw) // 4 * 4])], ours
 
 
-def connected(control, path, uid):
-    """In the host: connects, gives the socket away but keeps it open, and waits to be closed or to become something else."""
+def connected(control, path, uid, count):
+    """In the host: connects, gives the sockets away, and waits to be closed or, with one, which it keeps open, to become something else."""
     os.closerange(3, control.fileno())  # what keeps other connections open, and this one's other end
     os.closerange(control.fileno() + 1, 1024)
     directory, name = os.path.split(path)
@@ -322,14 +333,18 @@ def connected(control, path, uid):
     os.setresgid(uid, uid, uid)
     os.setgroups([])
     os.setresuid(uid, uid, uid)
-    s = socket.socket(socket.AF_UNIX)
-    s.connect(name)
-    control.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno()]))])
+    sockets = [socket.socket(socket.AF_UNIX) for _ in range(count)]
+    for s in sockets:
+        s.connect(name)
+    control.sendmsg([b"x"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [s.fileno() for s in sockets]))])
+    if count > 1:
+        for s in sockets:               # so that each ends when whoever was given it closes it
+            s.close()
     command = control.recv(4096)
     if not command:
         os._exit(0)
     os.dup2(os.open("/dev/null", os.O_RDWR), 1)
     os.dup2(1, 2)
-    s.set_inheritable(True)
+    sockets[0].set_inheritable(True)
     words = command.decode().split("\0")
     os.execv(words[0], words)
