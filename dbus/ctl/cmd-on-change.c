@@ -20,6 +20,7 @@
 typedef struct OnChange {
         Ctl *ctl;
         Lookout *lookout;
+        Reaction reaction;
         const char *path;
         uint64_t reactions;
         char *known;                    /* what the last look found; NULL before the first */
@@ -69,10 +70,11 @@ static ExitStatus look(void *userdata) {
         o->known = g_steal_pointer(&found);
         if (!changed)
                 return EXIT_STATUS_OK;
-        reaction_run(o->ctl, o->path);
         o->reactions++;
-        if (o->reactions == o->ctl->options->count)
-                lookout_end(o->lookout, EXIT_STATUS_OK);
+        bool last = o->reactions == o->ctl->options->count;
+        ExitStatus done = reaction_run(&o->reaction, last);
+        if (last)
+                lookout_end(o->lookout, done);
         return EXIT_STATUS_OK;
 }
 
@@ -91,7 +93,10 @@ ExitStatus cmd_on_change(Ctl *c, char **arguments, unsigned count) {
         ExitStatus e = lookout_new(c, &handler, &o.lookout);
         if (e != EXIT_STATUS_OK)
                 return e;
-        e = lookout_run(o.lookout);
+        e = reaction_init(&o.reaction, c, lookout_get_event(o.lookout), o.path);
+        if (e == EXIT_STATUS_OK)
+                e = lookout_run(o.lookout);
+        reaction_done(&o.reaction);
         lookout_free(o.lookout);
         g_free(o.known);
         return e;

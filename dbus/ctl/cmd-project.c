@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include <systemd/sd-daemon.h>
+
 #include "dbus/ctl/command.h"
 #include "dbus/ctl/listing.h"
 #include "dbus/ctl/lookout.h"
@@ -15,15 +17,19 @@
 
 #define SETTLE_USEC (100 * 1000)
 #define MODE_DEFAULT 0600
+#define BUSY_USEC (3 * G_USEC_PER_SEC)
 
 typedef struct Projector {
         Ctl *ctl;
         Lookout *lookout;
+        Reaction reaction;
         const char *path, *directory;
         mode_t mode;
         uint64_t shown;
         bool refused;                   /* what is in the tree cannot be put into files */
         bool is_gone;                   /* that there is no such znode has been told */
+        int64_t busy_since_usec;        /* every look since then found that something had changed meanwhile; 0: none did */
+        bool said_busy;
         Projection *projection;         /* while the tree is read */
 } Projector;
 
@@ -56,13 +62,36 @@ static ExitStatus show(Projector *p) {
         ExitStatus e = projection_show(p->projection, p->directory, &changed);
         if (e != EXIT_STATUS_OK)
                 return e;
-        if (changed)
-                reaction_run(p->ctl, p->path);
         if (changed || p->shown == 0)
                 p->shown++;
-        if (p->shown == p->ctl->options->count)
-                lookout_end(p->lookout, EXIT_STATUS_OK);
+        bool last = p->shown == p->ctl->options->count;
+        ExitStatus done = changed ? reaction_run(&p->reaction, last) : EXIT_STATUS_OK;
+        if (last)
+                lookout_end(p->lookout, done);
         return EXIT_STATUS_OK;
+}
+
+/* Without a word for a moment: most changes are over by then. */
+static void say_busy(Projector *p, unsigned pages) {
+        int64_t now = g_get_monotonic_time();
+
+        if (p->busy_since_usec == 0)
+                p->busy_since_usec = now;
+        if (p->said_busy || now - p->busy_since_usec < BUSY_USEC)
+                return;
+        p->said_busy = true;
+        print_error("%s changes while its %u pages are read; %s stays as it is until nothing changes there for as long as that takes", p->path,
+                    pages, p->directory);
+        (void) sd_notifyf(false, "STATUS=Waiting for a moment without changes below %s", p->path);
+}
+
+static void say_quiet(Projector *p) {
+        if (p->said_busy) {
+                print_error("%s was read in one piece; %s shows it", p->path, p->directory);
+                (void) sd_notifyf(false, "STATUS=Showing %s", p->path);
+        }
+        p->said_busy = false;
+        p->busy_since_usec = 0;
 }
 
 static ExitStatus look(void *userdata) {
@@ -86,8 +115,10 @@ static ExitStatus look(void *userdata) {
         p->projection = projection;
         e = list_znodes(p->ctl, p->path, true, on_znode, p, &pages);
         /* pages are of one instant each; with more of them the next look must find nothing between them */
-        if (e == EXIT_STATUS_OK && (pages == 1 || lookout_is_settled(p->lookout)))
-                e = show(p);
+        if (e == EXIT_STATUS_OK && pages > 1 && !lookout_is_settled(p->lookout))
+                say_busy(p, pages);
+        else if (e == EXIT_STATUS_OK && (e = show(p)) == EXIT_STATUS_OK)
+                say_quiet(p);
         p->projection = NULL;
         /* whoever may write there does not end us: the files stay as they are until it is mended */
         return e == EXIT_STATUS_NO_NODE || (p->refused && p->shown > 0) ? EXIT_STATUS_OK : e;
@@ -119,7 +150,10 @@ ExitStatus cmd_project(Ctl *c, char **arguments, unsigned count) {
         ExitStatus e = lookout_new(c, &handler, &p.lookout);
         if (e != EXIT_STATUS_OK)
                 return e;
-        e = lookout_run(p.lookout);
+        e = reaction_init(&p.reaction, c, lookout_get_event(p.lookout), p.path);
+        if (e == EXIT_STATUS_OK)
+                e = lookout_run(p.lookout);
+        reaction_done(&p.reaction);
         lookout_free(p.lookout);
         return e;
 }

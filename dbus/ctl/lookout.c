@@ -159,6 +159,10 @@ Lookout *lookout_free(Lookout *l) {
         return NULL;
 }
 
+sd_event *lookout_get_event(Lookout *l) {
+        return link_get_event(l->link);
+}
+
 ExitStatus lookout_run(Lookout *l) {
         return link_run(l->link);
 }

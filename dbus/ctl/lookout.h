@@ -28,6 +28,8 @@ ExitStatus lookout_new(Ctl *c, const LookoutHandler *handler, Lookout **ret);
 Lookout *lookout_free(Lookout *l);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Lookout, lookout_free)
 
+sd_event *lookout_get_event(Lookout *l);
+
 /* Looks until lookout_end() or a failure. */
 ExitStatus lookout_run(Lookout *l);
 void lookout_end(Lookout *l, ExitStatus e);

@@ -12,7 +12,7 @@ import stat
 import threading
 import time
 
-from ctl_harness import ACCESS, CONFLICT, LIMIT, NOBODY, OK, PATIENCE, USAGE, Skip, bad, ctl, equal, good, here, main, running
+from ctl_harness import ACCESS, CONFLICT, FAILURE, LIMIT, NOBODY, OK, PATIENCE, USAGE, Skip, bad, ctl, equal, good, here, main, running
 
 
 def wait_until(condition, what=""):
@@ -93,10 +93,29 @@ def test_on_change_below():
 def test_on_change_command_fails():
     with following("on-change", "/failing", "--count=2", "--", "sh", "-c", "exit 3") as one:
         good("create", "/failing")
-        assert "exited with code 3" in one.line("stderr")
+        said = one.line("stderr")
+        assert "exited with code 3" in said and "trying again in 1 s" in said, said
         good("delete", "/failing")
-        assert "exited with code 3" in one.line("stderr")
-        equal(one.end(), OK)
+        while "trying" in said:                         # meanwhile the first may be tried again, and the last is not
+            said = one.line("stderr")
+            assert "exited with code 3" in said, said
+        equal(one.end(), FAILURE)
+    good("create", "/failing")
+
+
+def test_on_change_tried_again():
+    """Until it succeeds, after waits that grow; another change begins anew."""
+    flag = here.work / "flag"
+    with following("on-change", "/mended", "--count=2", "--", "sh", "-c", f"echo tried; test -e {flag}") as one:
+        good("create", "/mended")
+        for seconds in (1, 2):
+            equal(one.line(), "tried")
+            assert f"trying again in {seconds} s" in one.line("stderr")
+        flag.touch()
+        equal(one.line(), "tried")
+        assert "done, after it had failed 2 times" in one.line("stderr")
+        good("delete", "/mended")
+        equal((one.line(), one.end()), ("tried", OK))
 
 
 def test_on_change_unit():
@@ -110,7 +129,7 @@ def test_on_change_unit():
         for option, verb in (("--reload", "try-reload-or-restart"), ("--restart", "try-restart")):
             with following("on-change", "/unit", f"{option}=a.service", "--count=1") as one:
                 good("create", "/unit")
-                equal((one.line(), one.end()), (f"--no-block {verb} -- a.service", OK))
+                equal((one.line(), one.end()), (f"{verb} -- a.service", OK))
             good("delete", "/unit")
     finally:
         here.environment["PATH"] = path
@@ -222,6 +241,35 @@ def test_project_is_of_one_instant():
         stop.set()
         reader.join()
         assert len(set(seen)) > 2 and all(a == b for a, b in seen), sorted(set(seen))
+
+
+def test_project_that_never_rests():
+    """What does not fit into one page is not shown while it changes; that is said, and why."""
+    directory = place("restless")
+    good("create", "/restless")
+    for i in range(24):
+        good("create", f"/restless/{i}", "-", stdin=b"x" * 500000)
+    stop = threading.Event()
+
+    def write():
+        while not stop.is_set():
+            good("set", "-q", "/restless/0", "y")
+
+    writers = [threading.Thread(target=write) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    try:
+        with following("project", "/restless", str(directory)) as one:
+            said = one.line("stderr")
+            assert "changes while its" in said and str(directory) in said, said
+            stop.set()
+            assert "was read in one piece" in one.line("stderr")
+            equal((directory / "0").read_text(), "y")
+            equal((directory / "23").stat().st_size, 500000)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
 
 
 def test_project_hostile_names():
