@@ -441,6 +441,16 @@ static int open_store(Agent *a) {
         }
 }
 
+/* Where nothing outlives the agent, there is nothing to be found again either. */
+static void keep_promises(Agent *a) {
+        const char *directory = getenv("RUNTIME_DIRECTORY");
+        int r = directory ? server_keep_promises(a->server, directory, a->conf.election_timeout_msec / HEARTBEATS_PER_ELECTION) : 0;
+
+        if (r < 0)
+                journal(LOG_WARNING, NULL, "cannot keep in %s how long the ensemble keeps its promises: %s; should this agent be restarted "
+                        "without a quorum, locks are given up early", directory, g_strerror(-r));
+}
+
 static void open_fronts(Agent *a) {
         ServerOptions options = {
                 .host = a->host,
@@ -457,6 +467,7 @@ static void open_fronts(Agent *a) {
         a->units = units_new(a->event);
         a->polkit = polkit_new(a->event);
         a->server = server_new(a->event, a->member, a->units, a->polkit, a->fds, &options, &agent);
+        keep_promises(a);
         server_guard_stored(a->server, a->started_usec);
         absence_open(a);
         if (!a->options->no_system_bus)

@@ -22,6 +22,7 @@ typedef enum RecipeBreak {
         RECIPE_BREAK_LEASE_BLIND,               /* a lease is written whatever its version is by now */
         RECIPE_BREAK_LEASE_SEEN_ANEW,           /* a renewed lease is free when its first time has passed */
         RECIPE_BREAK_COUNTER_BLIND,             /* a counter is written whatever its version is by now */
+        RECIPE_BREAK_PRIORITY_OF_NEXT,          /* who is to lead lets only the one just behind pass */
         _RECIPE_BREAK_MAX,
 } RecipeBreak;
 

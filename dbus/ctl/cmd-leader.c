@@ -160,3 +160,7 @@ ExitStatus cmd_leader_watch(Ctl *c, char **arguments, unsigned count) {
         g_free(w.last);
         return e;
 }
+
+ExitStatus cmd_leader_move(Ctl *c, char **arguments, unsigned count) {
+        return hand_over(c, "Locks", "HandOver", arguments[0], count > 1 ? arguments[1] : "", arguments[0]);
+}

@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -20,29 +21,48 @@
 #include "dbus/ctl/recipe.h"
 #include "dbus/ctl/text.h"
 
+#define TURN_BYTES 2048                 /* a token and a path */
+
 static void append_options(Call *call, const Options *o) {
         call_open_options(call);
         if (o->shared)
                 call_option(call, "shared", "b", true);
         if (!o->try_only)
                 call_option(call, "pending", "b", true);
+        if (o->priority > 0)
+                call_option(call, "priority", "u", (uint32_t) MIN(o->priority, UINT32_MAX));
         if (o->slots > 0)
                 call_option(call, "slots", "u", (uint32_t) MIN(o->slots, UINT32_MAX));
         append_grant_options(call);
 }
 
+/* What the descriptor has said: nothing, or that the place in the line, and the token with it, is another than the answer told. */
+static ExitStatus take_turn(Granted *granted, const char *line) {
+        const char *path = strchr(line, '/');
+
+        if (line[0] == '\n')
+                return EXIT_STATUS_OK;
+        if (!path || !strchr(path, '\n') || sscanf(line, "%" SCNu64 " ", &granted->token) != 1)
+                return bad_reply(-EBADMSG);
+        g_free(granted->path);
+        granted->path = g_strndup(path, strcspn(path, "\n"));
+        return EXIT_STATUS_OK;
+}
+
 /* With the place in the line comes the descriptor, which tells when it holds.  The agent may be restarted meanwhile. */
-static ExitStatus await_turn(const Granted *granted, const char *name, uint64_t until_usec) {
+static ExitStatus await_turn(Granted *granted, const char *name, uint64_t until_usec) {
         struct pollfd p = { .fd = granted->fd, .events = POLLIN };
-        char c;
+        char line[TURN_BYTES + 1];
 
         for (;;) {
                 uint64_t left = until_usec != UINT64_MAX ? boottime_left_msec(until_usec) : INT_MAX;
                 int k = poll(&p, 1, until_usec == UINT64_MAX ? -1 : (int) MIN(left + 1, INT_MAX));
-                ssize_t n = recv(granted->fd, &c, 1, MSG_DONTWAIT);
+                ssize_t n = recv(granted->fd, line, TURN_BYTES, MSG_DONTWAIT);
 
-                if (n > 0)
-                        return EXIT_STATUS_OK;
+                if (n > 0) {                    /* sent in one piece */
+                        line[n] = '\0';
+                        return take_turn(granted, line);
+                }
                 if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
                         print_error("%s: the place in the line is lost; ask again (NotHeld)", name);
                         return EXIT_STATUS_SESSION;

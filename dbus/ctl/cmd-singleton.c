@@ -151,37 +151,11 @@ ExitStatus cmd_singleton_release(Ctl *c, char **arguments, unsigned count) {
 
 ExitStatus cmd_singleton_move(Ctl *c, char **arguments, unsigned count) {
         g_autofree char *unit = unit_from_argument(arguments[0]), *name = NULL;
-        g_auto(Call) call = CALL_INIT(c);
-        g_autoptr(sd_bus_message) reply = NULL;
 
         ExitStatus e = unit ? name_of(unit, &name) : bad_unit(arguments[0]);
         if (e != EXIT_STATUS_OK)
                 return e;
-        /* a little less than we wait ourselves, so that it is the agent that says what did not happen */
-        uint64_t timeout_usec = c->options->timeout_msec * 1000 - c->options->timeout_msec * 100;
-
-        call_begin_update(&call, "Singletons", "Move");
-        call_append(&call, "ss", name, count > 1 ? arguments[1] : "");
-        call_open_options(&call);
-        call_option(&call, "timeout", "t", timeout_usec);
-        e = call_send(&call, unit, &reply);
-        if (e != EXIT_STATUS_OK)
-                return e;
-
-        const char *leader;
-        int r = sd_bus_message_read(reply, "s", &leader);
-        if (r < 0)
-                return bad_reply(r);
-        if (c->options->json) {
-                g_autoptr(JsonObject) o = json_object_new_object();
-
-                json_add_string(o, "name", name);
-                json_add_string(o, "leader", leader);
-                json_print(o);
-        } else if (!c->options->quiet) {
-                printf("%s\n", leader);
-        }
-        return EXIT_STATUS_OK;
+        return hand_over(c, "Singletons", "Move", name, count > 1 ? arguments[1] : "", unit);
 }
 
 /*

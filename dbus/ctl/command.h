@@ -101,6 +101,7 @@ ExitStatus cmd_lock_list(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_elect(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_leader(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_leader_watch(Ctl *c, char **arguments, unsigned count);
+ExitStatus cmd_leader_move(Ctl *c, char **arguments, unsigned count);
 ExitStatus cmd_semaphore(Ctl *c, char **arguments, unsigned count);
 /* cmd-lease.c */
 ExitStatus cmd_lease_acquire(Ctl *c, char **arguments, unsigned count);

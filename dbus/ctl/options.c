@@ -86,6 +86,7 @@ static const struct {
         ROW(STOP_TIMEOUT, TIMESPAN, stop_timeout_msec, "stop-timeout", 0, "TIME", "Give each stage of stopping the unit this long"),
         ROW(STAND_BACK, TIMESPAN, stand_back_msec, "stand-back", 0, "TIME", "After a failure let others go first this long"),
         ROW(COPIES, NUMBER, copies, "copies", 0, "N", "Run on this many hosts at a time: everybody must say the same"),
+        ROW(PRIORITY, NUMBER, priority, "priority", 0, "N", "Go before those who wait with a lower number (default 0)"),
         ROW(PREFER, STRINGS, prefer, "prefer", 0, "HOST", "A host that goes first; may be repeated"),
 #undef ROW
 };

@@ -73,6 +73,7 @@ typedef enum OptionId {
         OPTION_STAND_BACK,
         OPTION_COPIES,
         OPTION_PREFER,
+        OPTION_PRIORITY,
         _OPTION_MAX,
 } OptionId;
 
@@ -87,7 +88,7 @@ typedef struct Options {
         bool ephemeral, sequential, container, parents, null_value, no_reload, discard, yes, shared, try_only, ordered;
         uint64_t ttl_msec, session_timeout_msec, lifetime_msec, stop_timeout_msec, stand_back_msec;         /* 0: not given */
         bool quorum, gone;
-        uint64_t depth, count, slots, tries, children, copies;  /* 0: not given */
+        uint64_t depth, count, slots, tries, children, copies, priority;  /* 0: not given */
         int32_t if_version;                             /* -1: any */
         Zxid if_czxid, since;                           /* 0: not given */
         GPtrArray *acl;                                 /* AclItem, never NULL */

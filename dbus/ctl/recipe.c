@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ANSWER_USEC (UINT64_C(10) * 1000 * 1000)        /* for the agent to say that the time has run out */
@@ -69,6 +70,35 @@ bool need_command(const Ctl *c) {
                 return true;
         print_error("which command?  It stands behind \"--\"; see \"convenectl --help\"");
         return false;
+}
+
+ExitStatus hand_over(Ctl *c, const char *interface, const char *method, const char *name, const char *host, const char *subject) {
+        /* a little less than we wait ourselves, so that it is the agent that says what did not happen */
+        uint64_t timeout_usec = c->options->timeout_msec * 1000 - c->options->timeout_msec * 100;
+        g_auto(Call) call = CALL_INIT(c);
+        g_autoptr(sd_bus_message) reply = NULL;
+        const char *leader;
+
+        call_begin_update(&call, interface, method);
+        call_append(&call, "ss", name, host);
+        call_open_options(&call);
+        call_option(&call, "timeout", "t", timeout_usec);
+        ExitStatus e = call_send(&call, subject, &reply);
+        if (e != EXIT_STATUS_OK)
+                return e;
+        int r = sd_bus_message_read(reply, "s", &leader);
+        if (r < 0)
+                return bad_reply(r);
+        if (c->options->json) {
+                g_autoptr(JsonObject) o = json_object_new_object();
+
+                json_add_string(o, "name", name);
+                json_add_string(o, "leader", leader);
+                json_print(o);
+        } else if (!c->options->quiet) {
+                printf("%s\n", leader);
+        }
+        return EXIT_STATUS_OK;
 }
 
 uint64_t boottime_left_msec(uint64_t until_usec) {

@@ -22,6 +22,9 @@ ExitStatus granted_receive(Call *call, const char *subject, Granted *ret, sd_bus
 /* False, with a sentence, if no command stands behind "--". */
 bool need_command(const Ctl *c);
 
+/* Has leadership go to another host ("": any), with a method that answers with the host that leads then, and prints that. */
+ExitStatus hand_over(Ctl *c, const char *interface, const char *method, const char *name, const char *host, const char *subject);
+
 /* From now to this instant of CLOCK_BOOTTIME; 0 if it is over. */
 uint64_t boottime_left_msec(uint64_t until_usec);
 

@@ -15,7 +15,7 @@ bool grant_is_there(const Grant *g) {
         return tree_lookup(member_get_tree(g->server->member), path, NULL, NULL);
 }
 
-/* Locks, slots, leadership: by the names of all who contend. */
+/* Locks and slots: by the names of all who contend. */
 static LineupStanding contender_stand(Grant *g) {
         const Lineup *l = place_lineup(&g->guest);
 

@@ -13,6 +13,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
@@ -20,6 +21,8 @@
 
 #include "agent/base/limits.h"
 #include "dbus/server/error.h"
+#include "dbus/server/holder.h"
+#include "dbus/server/promised.h"
 #include "dbus/server/server-private.h"
 #include "dbus/server/yield.h"
 
@@ -29,7 +32,7 @@
 
 /* Whether others cannot have it meanwhile. */
 static bool kind_excludes(const GrantKind *kind) {
-        return kind == &grant_contender || kind == &grant_claim;
+        return kind == &grant_contender || kind == &grant_campaign || kind == &grant_claim;
 }
 
 static void grant_on_work(void *userdata);
@@ -50,7 +53,7 @@ static Grant *grant_new(Server *s, const GrantKind *kind, const char *parent) {
         g->patience_usec = UINT64_MAX;
         g->link.data = g;
         deferred_init(&g->work, grant_on_work, g);
-        g->guest = (Guest) { .every_event = kind->saw || kind->choose, .look = grant_on_look, .saw = kind->saw, .userdata = g };
+        g->guest = (Guest) { .every_event = kind->every_event || kind->saw || kind->choose, .look = grant_on_look, .saw = kind->saw, .userdata = g };
         g_queue_push_tail_link(&s->grants, &g->link);
         return g;
 }
@@ -167,7 +170,7 @@ static void watch_promise(Grant *g, uint64_t at_usec) {
 }
 
 /* Whoever held it is told first, and its session ends once it has had the time to act on that. */
-static void grant_lose(Grant *g) {
+void grant_lose(Grant *g) {
         TenureClock c = read_clock(g);
 
         g->state = GRANT_LOST;
@@ -226,9 +229,27 @@ static bool is_marked(const Grant *g) {
         return recv(g->owned->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 1;
 }
 
+bool grant_is_told(const Grant *g) {
+        return g->state == GRANT_HELD && !is_waiting(g);
+}
+
+/* Which place it was answered with is not known of one that an earlier agent has left. */
+static char *describe_turn(Grant *g) {
+        g_autofree char *path = g_strdup_printf("%s/%s", g->parent, g->name);
+        Zxid token = g->token;
+        Holder h;
+
+        if (!g->moved && !(g->recovered && g->kind == &grant_campaign))
+                return g_strdup("\n");
+        if (token == 0 && holder_read(g->server, path, &h))
+                token = h.stat.czxid;
+        return g_strdup_printf("%" PRIu64 " %s\n", token, path);
+}
+
 /* Told twice is as good as told once: the mark goes last. */
 static void tell(Grant *g) {
         TenureClock clock = read_clock(g);
+        g_autofree char *turn = describe_turn(g);
         uint64_t at;
         char c;
 
@@ -236,7 +257,7 @@ static void tell(Grant *g) {
                 watch_promise(g, at);
                 return;
         }
-        if (send(g->owned->fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        if (send(g->owned->fd, turn, strlen(turn), MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
                 grant_leave(g);
                 return;
         }
@@ -338,7 +359,7 @@ static void grant_on_look(void *userdata) {
         Grant *g = userdata;
         LineupStanding standing;
 
-        if (!g->owned || g->state == GRANT_LEAVING)
+        if (!g->owned || g->state == GRANT_LEAVING || (g->making && (g->state == GRANT_WAITING || g->state == GRANT_HELD)))
                 return;
         if (g->state == GRANT_OPENING && g->kind->choose) {
                 grant_choose(g);
@@ -349,6 +370,8 @@ static void grant_on_look(void *userdata) {
                 grant_make(g);                  /* it had to look before */
         if (g->state != GRANT_WAITING && g->state != GRANT_HELD)
                 return;
+        if (standing == STANDING_WAITS)
+                g->recovered = false;           /* no earlier agent can have told it that it holds */
         if (standing == STANDING_GONE)
                 grant_refuse(g, CONVENE_NOT_HELD, g->parent);   /* somebody has deleted it */
         else if (standing == STANDING_HOLDS && g->server->away && grant_excludes(g))
@@ -523,6 +546,7 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
         o->grant = g;
         g->owned = o;
         owners_give(o, NULL);                   /* it lives with the descriptor and is nobody's to use */
+        promised_wake(g->server);
         if (g->state == GRANT_LEAVING)
                 owners_hang_up(o);
         else if (g->kind->saw || g->kind->choose)
@@ -560,26 +584,34 @@ static void open_session(Grant *g, Caller *c, uint32_t timeout_msec) {
         OpenPlan *plan = open_plan_new(g->server, OWNER_DESCRIPTOR, timeout_msec);
 
         g_strlcpy(plan->label, g->kind->label ?: contender_role_to_string(g->role), sizeof(plan->label));
-        if (!g->kind->label && g->role == CONTENDER_LEASE)
-                g_snprintf(plan->label, sizeof(plan->label), "%s-%" PRIu32, contender_role_to_string(g->role), g->slots);
+        if (!g->kind->label && (g->role == CONTENDER_LEASE || g->priority > 0))
+                g_snprintf(plan->label, sizeof(plan->label), "%s-%" PRIu32, contender_role_to_string(g->role),
+                           g->role == CONTENDER_LEASE ? g->slots : g->priority);
         plan->marked = g->pending;
         plan->opened = on_opened;
         plan->userdata = g;
         owners_open(g->server, c, NULL, plan);
 }
 
-static char *choose_node(const GrantRequest *r, const GrantKind *kind) {
+char *grant_random_node(ContenderRole role) {
         char prefix[CONTENDER_PREFIX_BYTES];
         uint8_t id[16];
 
-        if (r->node)
-                return g_strdup(r->node);
         if (getrandom(id, sizeof(id), 0) != sizeof(id))
                 g_error("getrandom() gave no %zu bytes", sizeof(id));
-        contender_prefix(r->role, id, prefix);
-        if (!kind->is_sequential)               /* the UUID in it is name enough */
-                return g_strndup(prefix + strlen("_c_"), CONTENDER_UUID_TEXT);
+        contender_prefix(role, id, prefix);
         return g_strdup(prefix);
+}
+
+static char *choose_node(const GrantRequest *r, const GrantKind *kind) {
+        g_autofree char *random = NULL;
+
+        if (r->node)
+                return g_strdup(r->node);
+        random = grant_random_node(r->role);
+        if (!kind->is_sequential)               /* the UUID in it is name enough */
+                return g_strndup(random + strlen("_c_"), CONTENDER_UUID_TEXT);
+        return g_steal_pointer(&random);
 }
 
 int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Options *o) {
@@ -598,6 +630,7 @@ int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Optio
         g->call = call;
         g->role = r->role;
         g->slots = r->slots;
+        g->priority = o->priority;
         g->count.wanted = r->slots;
         g->queue = g_strdup(r->parent);
         g->taker = r->taker;
@@ -618,14 +651,14 @@ int grant_start(Caller *c, sd_bus_message *m, const GrantRequest *r, const Optio
  * After a restart of the agent
  */
 
-uint32_t grant_label_slots(const char *label) {
-        const char *prefix = contender_role_to_string(CONTENDER_LEASE);
-        uint64_t slots;
+uint32_t grant_label_number(const char *label, ContenderRole role) {
+        const char *prefix = contender_role_to_string(role);
+        uint64_t number;
 
         if (!g_str_has_prefix(label, prefix) || label[strlen(prefix)] != '-' ||
-            !g_ascii_string_to_unsigned(label + strlen(prefix) + 1, 10, 1, UINT32_MAX, &slots, NULL))
+            !g_ascii_string_to_unsigned(label + strlen(prefix) + 1, 10, 1, UINT32_MAX, &number, NULL))
                 return 0;
-        return (uint32_t) slots;
+        return (uint32_t) number;
 }
 
 /* NULL: it is none of ours. */
@@ -637,8 +670,10 @@ static const GrantKind *kind_of_label(const char *label) {
                         return kinds[i];
         for (ContenderRole role = 0; role < _CONTENDER_ROLE_MAX; role++)
                 if (g_str_equal(label, contender_role_to_string(role)))
-                        return &grant_contender;
-        return grant_label_slots(label) > 0 ? &grant_contender : NULL;
+                        return role == CONTENDER_LATCH ? &grant_campaign : &grant_contender;
+        if (grant_label_number(label, CONTENDER_LATCH) > 0)
+                return &grant_campaign;
+        return grant_label_number(label, CONTENDER_LEASE) > 0 ? &grant_contender : NULL;
 }
 
 bool grant_label_excludes(const char *label) {
@@ -671,6 +706,7 @@ void grant_recover(OwnedSession *o, const char *label) {
         const GrantKind *kind = kind_of_label(label);
         g_autofree char *path = NULL;
         ContenderName parsed = { 0 };
+        uint64_t grace_usec;
         char *slash;
         Grant *g;
 
@@ -686,14 +722,17 @@ void grant_recover(OwnedSession *o, const char *label) {
 
         g = grant_new(o->server, kind, path);
         g->role = parsed.role;
-        g->slots = MAX(grant_label_slots(label), 1);
+        g->slots = MAX(grant_label_number(label, CONTENDER_LEASE), 1);
+        g->priority = grant_label_number(label, CONTENDER_LATCH);
         g->name = g_strdup(slash + 1);
         g->state = GRANT_HELD;
         g->owned = o;
         o->grant = g;
         g->recovered = true;
-        g->tenure.unknown_since_usec = o->server->stored_since_usec;    /* not from now: the agent was away before it began */
+        grace_usec = tenure_grace_usec(read_clock(g).timeout_msec);
+        g->tenure.unknown_since_usec = promised_give_up_usec(o->server, o->id, grace_usec) - grace_usec;
         g->pending = is_marked(g);
         place_join(g->server, g->parent, &g->guest);
+        promised_wake(g->server);
         watch_promise(g, give_up_usec(g));
 }

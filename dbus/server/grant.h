@@ -40,6 +40,7 @@ typedef struct Grant Grant;
 typedef struct GrantKind {
         const char *label;              /* in the owner text of its session; NULL: the contender's role */
         bool is_sequential;
+        bool every_event;               /* looks when somebody has come, too */
         /* May be NULL.  Which parent it is to be made below; false: none at the moment.  Asked until one was made.  It may submit
          * something else first, about the parent it has set, as `making`. */
         bool (*choose)(Grant *g);
@@ -48,7 +49,7 @@ typedef struct GrantKind {
         void (*saw)(void *userdata, WatchEventType type, const char *path, Zxid zxid);  /* of its guest */
 } GrantKind;
 
-extern const GrantKind grant_contender, grant_member, grant_entrant, grant_claim;
+extern const GrantKind grant_contender, grant_campaign, grant_member, grant_entrant, grant_claim;
 
 struct Grant {
         Server *server;
@@ -57,6 +58,9 @@ struct Grant {
         const GrantKind *kind;
         ContenderRole role;             /* of a contender */
         uint32_t slots;                 /* of a semaphore; of a barrier, how many must come; otherwise 1 */
+        uint32_t priority;              /* of a campaign */
+        bool keeps_place;               /* of a campaign: it lets nobody pass */
+        bool moved;                     /* name and token are not those that a pending one was answered with */
         char *node;                     /* what to create: a name, or a prefix if the kind is sequential */
         char *queue;                    /* of a claim: the parent of what it is to be made below */
         WorkqueueTaker taker;
@@ -111,7 +115,12 @@ bool grant_is_held(const Grant *g);
 /* For its kinds. */
 AclEntries grant_acl(const Grant *g);
 bool grant_is_there(const Grant *g);
+bool grant_is_told(const Grant *g);     /* that it holds; or an earlier agent may have told it */
 void grant_refuse(Grant *g, ConveneStatus status, const char *about);
+/* Who holds it is told that it is lost, and has its grace. */
+void grant_lose(Grant *g);
+/* What to create, sequentially, for a contender like no other (g_free). */
+char *grant_random_node(ContenderRole role);
 void grant_made(Grant *g, const Result *result);        /* inside the member's outward call: `making` is done */
 void grant_on_parent(Call *call, const Result *result); /* of a znode that `making` needs */
 /* Makes another ephemeral beside its own, if it can be made. */
@@ -120,5 +129,7 @@ void grant_make_beside(Grant *g, const char *name);
 void grant_recover(OwnedSession *o, const char *label);
 /* Whether what the owner text of a descriptor's session stands for keeps others from having it. */
 bool grant_label_excludes(const char *label);
-/* How many slots the semaphore has by the owner text of one who contends for it; 0: it does not say. */
-uint32_t grant_label_slots(const char *label);
+/* The number behind the role in such an owner text: how many slots the semaphore has, or how important a campaign is; 0: it does not say. */
+uint32_t grant_label_number(const char *label, ContenderRole role);
+/* Whether it is a campaign's; *ret_priority is only set if it is. */
+bool grant_label_campaigns(const OwnerText *owner, uint32_t *ret_priority);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "dbus/server/error.h"
+#include "dbus/server/holder.h"
 #include "dbus/server/place.h"
 #include "dbus/server/recipe.h"
 #include "dbus/server/server-private.h"
@@ -36,27 +37,30 @@ typedef struct HandOver {
         Deferred work;
 } HandOver;
 
-void hand_over_order_done(HandOverOrder *o) {
-        g_free(o->from);
-        g_free(o->to);
-        *o = (HandOverOrder) { 0 };
+void hand_over_order_free(HandOverOrder *o) {
+        g_free((char *) o->order.from);
+        g_free((char *) o->order.to);
+        g_free(o);
 }
 
-bool hand_over_read(Server *s, const char *parent, HandOverOrder *ret) {
+HandOverOrder *hand_over_read(Server *s, const char *parent) {
         g_autofree char *path = g_strdup_printf("%s/" NODE, parent), *text = NULL;
         Request r = { .op = REQUEST_GET_DATA, .path = path, .caller = server_reading_identities(s) };
+        HandOverOrder *o;
         Result result;
         char *line;
 
         tree_read(member_tree(s->member), &r, &result);
-        if (result.status != CONVENE_OK || result.stat.ephemeral_owner == 0 || result.data_size > ORDER_BYTES)
-                return false;
+        if (result.status != CONVENE_OK || !owners_is_agents_own(s, result.stat.ephemeral_owner) || result.data_size > ORDER_BYTES)
+                return NULL;
         text = g_strndup((const char *) result.data, result.data_size);
         line = strchr(text, '\n');
         if (!line)
-                return false;
-        *ret = (HandOverOrder) { .from = g_strndup(text, line - text), .to = g_strdup(line + 1) };
-        return true;
+                return NULL;
+        o = g_new0(HandOverOrder, 1);
+        o->order = (CandidacyOrder) { .from = g_strndup(text, line - text), .to = g_strdup(line + 1) };
+        o->to_stands = stands_has(s, parent, o->order.to);
+        return o;
 }
 
 static void hand_over_free(HandOver *h) {
@@ -111,6 +115,23 @@ static void answer(HandOver *h, const char *host) {
         hand_over_end(h);
 }
 
+static bool has_other(const GArray *seen, const char *host) {
+        for (guint i = 0; i < seen->len; i++)
+                if (!g_str_equal(g_array_index(seen, StandSeen, i).host, host))
+                        return true;
+        return false;
+}
+
+/* Whoever is first stays there, and does not let others go first. */
+static bool is_settled(const HandOver *h, const GArray *seen) {
+        const CandidacyOrder order = { .from = h->from, .to = h->to };
+        g_autofree Candidate *queue = g_new0(Candidate, seen->len);
+
+        for (guint i = 0; i < seen->len; i++)
+                queue[i] = (Candidate) { g_array_index(seen, StandSeen, i).host, g_array_index(seen, StandSeen, i).priority };
+        return !candidacy_stands_aside(queue, seen->len, 0, &order);
+}
+
 /* Whoever was first has gone, and the one who is to lead is there, or any. */
 static void on_look(void *userdata) {
         g_autoptr(GArray) seen = NULL;
@@ -123,14 +144,16 @@ static void on_look(void *userdata) {
         if (seen->len == 0)
                 return;
         first = g_array_index(seen, StandSeen, 0).host;
-        if (h->to[0] != '\0' ? g_str_equal(first, h->to) : !g_str_equal(first, h->from))
+        if (h->to[0] != '\0' ? g_str_equal(first, h->to) : !g_str_equal(first, h->from) && is_settled(h, seen))
                 answer(h, first);
         else if (h->to[0] != '\0' && !stands_has(h->server, h->election, h->to))
                 refuse(h, CONVENE_BAD_ARGUMENTS, "cannot be handed over to a host that does not stand in it any more: ", h->to);
+        else if (h->to[0] == '\0' && !has_other(seen, h->from))
+                refuse(h, CONVENE_BAD_ARGUMENTS, "has no other host that stands by any more", "");
 }
 
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
-        refuse(userdata, CONVENE_TIMED_OUT, "was not taken over in time; see \"convenectl singleton status\" for who leads", "");
+        refuse(userdata, CONVENE_TIMED_OUT, "was not taken over in time; see \"convenectl leader\" for who leads", "");
         return 0;
 }
 
@@ -207,13 +230,18 @@ static const char *check(const GArray *seen, const char *to, const char **ret_fi
         if (seen->len == 0)
                 return "is led by nobody: there is nothing to hand over";
         *ret_first = g_array_index(seen, StandSeen, 0).host;
+        if (!g_array_index(seen, StandSeen, 0).hears && !g_str_equal(*ret_first, to))
+                return "is led by a client of the ZooKeeper port, which no agent can ask to resign; close its session to have another lead";
+        if (to[0] == '\0' && has_other(seen, *ret_first))
+                return NULL;
         for (guint i = 0; i < seen->len; i++)
-                if (to[0] == '\0' ? i > 0 : g_str_equal(g_array_index(seen, StandSeen, i).host, to))
+                if (to[0] != '\0' && g_str_equal(g_array_index(seen, StandSeen, i).host, to))
                         return NULL;
         return to[0] == '\0' ? "has no other host that stands by" : "cannot be handed over to a host that does not stand in it: ";
 }
 
-void hand_over_start(Call *call, const char *election, const char *to, uint64_t timeout_usec) {
+void hand_over_start(Call *call, const char *election, const char *to, const Options *o) {
+        uint64_t timeout_usec = o->given & OPTION_PATIENCE ? MIN(o->patience_usec, HAND_OVER_PATIENCE_MAX_USEC) : HAND_OVER_PATIENCE_USEC;
         Server *s = call->server;
         g_autoptr(GArray) seen = stands_see(s, election);
         HandOver *h = g_new0(HandOver, 1);
@@ -230,7 +258,7 @@ void hand_over_start(Call *call, const char *election, const char *to, uint64_t 
         deferred_init(&h->work, on_work, h);
         g_queue_push_tail_link(&s->hand_overs, &h->link);
         if (why) {
-                refuse(h, seen->len == 0 ? CONVENE_NOT_HELD : CONVENE_BAD_ARGUMENTS, why, to);
+                refuse(h, seen->len == 0 ? CONVENE_NOT_HELD : CONVENE_BAD_ARGUMENTS, why, g_str_has_suffix(why, ": ") ? to : "");
                 hand_over_free(h);
         } else if (g_str_equal(first, to)) {
                 answer(h, first);
@@ -239,4 +267,55 @@ void hand_over_start(Call *call, const char *election, const char *to, uint64_t 
                 (void) sd_event_add_time_relative(s->event, &h->patience, CLOCK_BOOTTIME, timeout_usec, ACCURACY_USEC, on_patience, h);
                 begin(h);
         }
+}
+
+/*
+ * Locks.HandOver
+ */
+
+/* Whoever may DELETE there could end the leadership anyway, and less gently; so could who leads. */
+static bool may_hand_over(const Caller *c, const char *path) {
+        Server *s = c->server;
+        const Acl *acl = tree_get_acl(member_get_tree(s->member), path);
+        g_autoptr(Lineup) l = NULL;
+        g_autofree char *first = NULL;
+        MemberStatus status;
+        Holder h;
+
+        if (!acl || acl_allows(acl, PERMISSION_DELETE, caller_identities(c)))
+                return true;
+        l = place_read(s, path);
+        if (lineup_length(l) == 0)
+                return false;
+        first = g_strdup_printf("%s/%s", path, lineup_at(l, 0)->name);
+        member_get_status(s->member, &status);
+        return holder_read(s, first, &h) && h.has_session && h.session.member == status.sid && holder_uid(&h) == (uint32_t) c->uid;
+}
+
+int method_hand_over(Caller *c, sd_bus_message *m) {
+        Request nothing = { .op = REQUEST_SYNC, .path = "/" };
+        g_auto(Options) o = OPTIONS_INIT;
+        g_autofree char *path = NULL;
+        const char *name, *host;
+        Call *call;
+        int k;
+
+        k = sd_bus_message_read(m, "ss", &name, &host);
+        if (k < 0)
+                return k;
+        k = call_read_options(c, m, OPTION_PATIENCE, &o);
+        if (k <= 0)
+                return k;
+        path = recipe_path(RECIPE_ELECTIONS, name);
+        if (!path)
+                return recipe_refuse_name(c, m);
+        if (!may_hand_over(c, path)) {
+                reply_refusal(c->channel, m, CONVENE_NO_AUTH,
+                              "to hand over %s takes the permission DELETE on %s, or to be the user who leads, on its host", name, path);
+                return METHOD_DONE;
+        }
+        call = call_new_detached(c->server, c, m, &nothing, NULL);
+        if (call)
+                hand_over_start(call, name, host, &o);
+        return METHOD_DONE;
 }

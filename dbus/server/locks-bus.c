@@ -12,6 +12,7 @@
 
 #include "agent/base/limits.h"
 #include "dbus/server/error.h"
+#include "dbus/server/handover.h"
 #include "dbus/server/server-private.h"
 
 static int start(Caller *c, sd_bus_message *m, const char *root, const char *name, const Options *o, GrantRequest *r) {
@@ -66,14 +67,14 @@ static int method_lock(Caller *c, sd_bus_message *m) {
 
 static int method_campaign(Caller *c, sd_bus_message *m) {
         g_auto(Options) o = OPTIONS_INIT;
-        GrantRequest r = { .role = CONTENDER_LATCH, .slots = 1 };
+        GrantRequest r = { .kind = &grant_campaign, .role = CONTENDER_LATCH, .slots = 1 };
         const char *name;
         int k;
 
         k = sd_bus_message_read_basic(m, 's', &name);
         if (k < 0)
                 return k;
-        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_PENDING | OPTION_STAY, &o);
+        k = call_read_options(c, m, OPTIONS_GRANT | OPTION_PENDING | OPTION_STAY | OPTION_PRIORITY, &o);
         if (k <= 0)
                 return k;
         if (!check_answer(c, m, &o))
@@ -83,6 +84,7 @@ static int method_campaign(Caller *c, sd_bus_message *m) {
 
 DEFINE_METHOD(method_lock)
 DEFINE_METHOD(method_campaign)
+DEFINE_METHOD(method_hand_over)
 DEFINE_METHOD(method_verify)
 DEFINE_METHOD(method_leader)
 DEFINE_METHOD(method_list_locks)
@@ -97,6 +99,10 @@ const sd_bus_vtable locks_vtable[] = {
                                 SD_BUS_ARGS("s", name, "a{sv}", options),
                                 SD_BUS_RESULT("h", descriptor, "t", token, "s", path, "u", grace),
                                 bus_method_campaign, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("HandOver",
+                                SD_BUS_ARGS("s", name, "s", host, "a{sv}", options),
+                                SD_BUS_RESULT("s", leader),
+                                bus_method_hand_over, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Verify",
                                 SD_BUS_ARGS("s", name, "t", token),
                                 SD_BUS_RESULT("b", current),

@@ -44,7 +44,7 @@ static bool row_read(const Standing *st, unsigned place, Holder *ret) {
 }
 
 static uint32_t row_slots(const Holder *h) {
-        return h->has_owner && h->owner.kind == OWNER_TEXT_DESCRIPTOR ? grant_label_slots(h->owner.name) : 0;
+        return h->has_owner && h->owner.kind == OWNER_TEXT_DESCRIPTOR ? grant_label_number(h->owner.name, CONTENDER_LEASE) : 0;
 }
 
 /* A contender that came another way does not say how many slots it goes by: those of the others, or else no limit. */

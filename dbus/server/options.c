@@ -54,6 +54,7 @@ static const OptionRow table[] = {
         ROW("pending", "b", OPTION_PENDING, pending),
         ROW("stay", "b", OPTION_STAY, stay),
         ROW("tries", "u", OPTION_TRIES, tries),
+        ROW("priority", "u", OPTION_PRIORITY, priority),
 };
 
 static const OptionRow *find_row(const char *name, uint32_t known) {

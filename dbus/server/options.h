@@ -48,6 +48,7 @@ typedef enum OptionFlags {
         OPTION_TRIES = 1 << 28,
         OPTION_PENDING = 1 << 29,
         OPTION_STAY = 1 << 30,
+        OPTION_PRIORITY = 1U << 31,
 
         OPTIONS_UPDATE = OPTION_SESSION | OPTION_SUPER,
         OPTIONS_READ = OPTIONS_UPDATE | OPTION_LINEARIZABLE,
@@ -58,7 +59,7 @@ typedef struct Options {
         uint32_t given;                 /* OptionFlags */
         bool super, linearizable, null, parents, want_data, shared, ordered, pending, stay;
         int32_t version;
-        uint32_t limit, timeout_msec, session_timeout_msec, slots, tries;
+        uint32_t limit, timeout_msec, session_timeout_msec, slots, tries, priority;
         uint64_t session, watch, czxid, ttl_msec, start_after_session, since, patience_usec, token;
         int64_t expect;
         const char *start_after, *unit, *mode, *holder, *member;

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/host/promises.h"
 #include "dbus/server/error.h"
 #include "dbus/server/grant.h"
 #include "dbus/server/server-private.h"
@@ -70,6 +71,13 @@ OwnedSession *owners_add(Server *s, uint64_t session, OwnerKind kind, Caller *c,
 
 OwnedSession *owners_find(Server *s, uint64_t session) {
         return g_hash_table_lookup(s->owned, &session);
+}
+
+bool owners_is_agents_own(const Server *s, uint64_t session) {
+        SessionInfo info;
+
+        return tree_get_session(member_get_tree(s->member), session, &info) && info.identities.count > 0 &&
+               g_str_equal(info.identities.items[0].scheme, "host");
 }
 
 OwnedSession *owners_find_of_caller(Caller *c, uint64_t session) {
@@ -139,9 +147,25 @@ void owners_hang_up(OwnedSession *o) {
         owners_end(o);
 }
 
+/* Once for the hang-up itself, and again when whoever held it has closed the other end: it does not need the rest of its grace. */
+static int on_closed_when_lost(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        OwnedSession *o = userdata;
+
+        if (o->seen_lost) {
+                o->hangup = sd_event_source_disable_unref(o->hangup);
+                owners_end(o);
+        }
+        o->seen_lost = true;
+        return 0;
+}
+
+/* Hung up by us, it looks the same when the other end is closed, but the kernel tells of that anew.  What falls together with our own waits
+ * for the end of the grace, and no longer. */
 void owners_tell_lost(OwnedSession *o) {
-        o->hangup = sd_event_source_disable_unref(o->hangup);   /* it would tell of this */
+        o->hangup = sd_event_source_disable_unref(o->hangup);
         hang_up(o);
+        if (o->fd >= 0)
+                (void) sd_event_add_io(o->server->event, &o->hangup, o->fd, EPOLLET, on_closed_when_lost, o);
 }
 
 static void on_closed(Call *call, const Result *result) {
@@ -253,6 +277,7 @@ void server_on_session_ended(Server *s, uint64_t session, bool expired) {
         if (o->kind == OWNER_DESCRIPTOR) {
                 hang_up(o);
                 fd_store_remove(s->fds, session);
+                promises_forget(s->promises, session);
         }
         g_hash_table_remove(s->owned, &session);
 }

@@ -21,6 +21,7 @@ typedef struct OwnedSession {
         UnitRun *run;                   /* UNIT */
         int fd;                         /* DESCRIPTOR: our end; -1 */
         sd_event_source *hangup;
+        bool seen_lost;                 /* DESCRIPTOR: lost, and the event of that was taken */
         OwnerText *claim;               /* recovered CONNECTION: whose unique name must still be there */
         sd_bus_slot *claim_slot;
         bool attached_before;           /* recovered CONNECTION: it has changed hands since its owner was written down */
@@ -74,6 +75,8 @@ void secret_hash(const uint8_t *secret, size_t size, uint8_t *ret_hash);
 /* Begins to answer for a session that exists. */
 OwnedSession *owners_add(Server *s, uint64_t session, OwnerKind kind, Caller *c, Account *account);
 OwnedSession *owners_find(Server *s, uint64_t session);
+/* One that an agent, here or elsewhere, opened for itself and not for a caller. */
+bool owners_is_agents_own(const Server *s, uint64_t session);
 /* The caller may act for it: it opened or attached it on its connection. */
 OwnedSession *owners_find_of_caller(Caller *c, uint64_t session);
 void owners_refuse_session(Caller *c, sd_bus_message *m, uint64_t session);
@@ -82,7 +85,7 @@ void owners_touch(OwnedSession *o);             /* an explicit one's timeout sta
 void owners_keep(OwnedSession *o);
 void owners_end(OwnedSession *o);               /* its owner has ended */
 void owners_hang_up(OwnedSession *o);           /* DESCRIPTOR: ends it, and its owner sees it at once */
-void owners_tell_lost(OwnedSession *o);          /* DESCRIPTOR: its owner sees that it is lost; it ends later */
+void owners_tell_lost(OwnedSession *o);         /* DESCRIPTOR: its owner sees that it is lost; it ends later, or once that has closed it */
 int owners_watch_descriptor(OwnedSession *o, int fd);   /* takes fd */
 void owners_watch_unit(OwnedSession *o, const char *unit, sd_id128_t invocation);
 

@@ -15,6 +15,7 @@
 
 #include "dbus/server/grant.h"
 #include "dbus/server/owners.h"
+#include "dbus/server/promised.h"
 #include "dbus/server/server-private.h"
 
 #define ACCURACY_USEC UINT64_C(1000)
@@ -188,11 +189,11 @@ typedef struct Late {
         GArray *sessions;
 } Late;
 
-/* The agent that is gone kept its promises up to this grace, a quarter of the timeout, before their end.  When that began is not known
- * here, and this member's tree may be too old to have the session at all. */
+/* The agent that is gone kept its promises up to this grace, a quarter of the timeout, before their end.  This member's tree may be too
+ * old to have the session at all. */
 static void find_late(void *userdata, uint64_t session, uint32_t grace_msec) {
         Late *l = userdata;
-        uint64_t until_usec = l->server->stored_since_usec + (uint64_t) grace_msec * 1000;
+        uint64_t until_usec = promised_give_up_usec(l->server, session, (uint64_t) grace_msec * 1000);
 
         if (grace_msec == 0)
                 return;

@@ -50,6 +50,10 @@ struct Server {
         sd_event_source *retry_timer;
         sd_event_source *stored_timer;  /* see server_guard_stored() */
         uint64_t stored_since_usec;
+        struct Promises *promises;      /* NULL: none are kept; see promised.c */
+        sd_event_source *promised_timer;
+        uint64_t promised_usec;         /* between two looks */
+        bool promised_armed;
         uint64_t dropped_usec;          /* when the last of them were hung up; 0: none */
         char bus_id[33];                /* "": not known yet */
         GQueue deliveries;              /* outcomes on their way to whoever had a session opened */

@@ -17,6 +17,7 @@
 #include "dbus/server/handover.h"
 #include "dbus/server/owners.h"
 #include "dbus/server/recipe-objects.h"
+#include "dbus/server/promised.h"
 #include "dbus/server/server-private.h"
 #include "dbus/server/sightings.h"
 #include "dbus/server/socket.h"
@@ -170,6 +171,7 @@ Server *server_free(Server *s) {
         broker_leave(s);
         grants_done(s);
         hand_overs_done(s);
+        promised_done(s);
         stands_done(s);
         attempts_done(s);
         sightings_done(s);

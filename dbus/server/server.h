@@ -119,6 +119,10 @@ void server_recover_owners(Server *s);
  * meanwhile the ensemble may give to another what they stand for.  `since_usec`: CLOCK_BOOTTIME when the agent started. */
 void server_guard_stored(Server *s, uint64_t since_usec);
 
+/* Before that: the directory where what was promised outlives the agent, and how often the ensemble is heard.  Negative errno: it cannot be
+ * kept there, and after a restart without a quorum what is held is given up early. */
+int server_keep_promises(Server *s, const char *directory, uint32_t heartbeat_msec);
+
 /* This host is about to sleep or to shut down.  Whatever somebody here holds and keeps others out with is lost to its holder at once, and
  * open to others after the holder's grace; and nothing of that kind is given to anybody here before server_resume().  `done` is called
  * once, from the event loop, when all that is over: never, while the ensemble has no quorum. */

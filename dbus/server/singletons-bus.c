@@ -11,8 +11,6 @@
 #include "dbus/server/server-private.h"
 
 #define ROW_BYTES 512
-#define PATIENCE_USEC (UINT64_C(30) * 1000 * 1000)      /* of Move */
-#define PATIENCE_MAX_USEC (UINT64_C(3600) * 1000 * 1000)
 
 typedef struct Listing {
         sd_bus_message *reply;
@@ -145,7 +143,7 @@ static int method_move(Caller *c, sd_bus_message *m) {
                 return refuse_name(c, m, name);
         call = call_new_detached(c->server, c, m, &nothing, NULL);
         if (call)
-                hand_over_start(call, name, host, o.given & OPTION_PATIENCE ? MIN(o.patience_usec, PATIENCE_MAX_USEC) : PATIENCE_USEC);
+                hand_over_start(call, name, host, &o);
         return METHOD_DONE;
 }
 

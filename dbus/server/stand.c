@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "dbus/server/grant.h"
 #include "dbus/server/handover.h"
 #include "dbus/server/holder.h"
 #include "dbus/server/recipe.h"
@@ -296,25 +297,21 @@ uint32_t stand_timeout_msec(const Stand *st) {
 }
 
 bool stand_is_to_resign(const Stand *st) {
-        g_auto(HandOverOrder) o = { 0 };
+        g_autoptr(HandOverOrder) o = hand_over_read(st->server, st->parent);
 
-        return hand_over_read(st->server, st->parent, &o) && g_str_equal(o.from, st->server->host);
+        return o && candidacy_resigns(&o->order, st->server->host);
 }
 
 bool stand_is_passed_over(const Stand *st) {
-        g_auto(HandOverOrder) o = { 0 };
+        g_autoptr(HandOverOrder) o = hand_over_read(st->server, st->parent);
 
-        if (!hand_over_read(st->server, st->parent, &o))
-                return false;
-        if (o.to[0] == '\0')
-                return g_str_equal(o.from, st->server->host);
-        return !g_str_equal(o.to, st->server->host) && stands_has(st->server, strrchr(st->parent, '/') + 1, o.to);
+        return o && candidacy_is_passed_over(&o->order, st->server->host, o->to_stands);
 }
 
 bool stand_is_chosen(const Stand *st) {
-        g_auto(HandOverOrder) o = { 0 };
+        g_autoptr(HandOverOrder) o = hand_over_read(st->server, st->parent);
 
-        return hand_over_read(st->server, st->parent, &o) && g_str_equal(o.to, st->server->host);
+        return o && candidacy_is_chosen(&o->order, st->server->host);
 }
 
 bool stands_has(Server *s, const char *election, const char *host) {
@@ -353,21 +350,13 @@ static char *find_contender(Server *s, uint64_t session, char **ret_election) {
         return g_strdup(slash + 1);
 }
 
-/* One that the agent opened for itself, and not for a caller. */
-static bool is_agents_own(Server *s, uint64_t session) {
-        SessionInfo info;
-
-        return tree_get_session(member_get_tree(s->member), session, &info) && info.identities.count > 0 &&
-               g_str_equal(info.identities.items[0].scheme, "host");
-}
-
 static void recover_one(Server *s, OwnedSession *o, void (*found)(void *userdata, const char *election, Stand *st), void *userdata) {
         g_autofree char *election = NULL, *name = find_contender(s, o->id, &election), *parent = NULL, *path = NULL;
         Holder h;
         Stand *st;
 
         if (!name) {
-                if (is_agents_own(s, o->id))
+                if (owners_is_agents_own(s, o->id))
                         owners_end(o);          /* what it was opened for was not made any more, or is over */
                 return;
         }
@@ -419,6 +408,7 @@ GArray *stands_see(Server *s, const char *election) {
                 one.host = g_strdup(holder_host(s, &h));
                 one.token = h.stat.czxid;
                 one.ours = g_str_equal(one.host, s->host);
+                one.hears = h.has_owner && (h.owner.kind == OWNER_TEXT_HOST || grant_label_campaigns(&h.owner, &one.priority));
                 g_array_append_val(all, one);
         }
         return all;

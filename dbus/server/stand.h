@@ -57,6 +57,8 @@ typedef struct StandSeen {
         char *host;                     /* "": not known */
         Zxid token;
         bool ours;                      /* this host's own */
+        bool hears;                     /* of a hand-over: an agent stands for it */
+        uint32_t priority;              /* of a campaign */
 } StandSeen;
 GArray *stands_see(Server *s, const char *election);    /* of StandSeen; owned by the caller */
 bool stands_has(Server *s, const char *election, const char *host);

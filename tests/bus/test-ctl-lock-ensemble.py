@@ -8,13 +8,22 @@
 
 import importlib
 import signal
+import subprocess
 import time
 
-from ctl_ensemble import Ensemble
-from ctl_harness import UNREACHABLE, Running, bad, command, ctl, equal, here, wait_until
+from ctl_ensemble import Ensemble, Member
+from ctl_harness import CONFLICT, UNREACHABLE, Running, bad, command, ctl, equal, here, running, wait_until
 
 lock = importlib.import_module("test-ctl-lock")
 ensemble = Ensemble()
+
+
+class Kept(lock.Keeper, Member):
+    """A member under a service manager that keeps its descriptors."""
+
+    def __init__(self, root, name):
+        Member.__init__(self, root, name)
+        self.keep()
 
 
 def holder(member, name, *options, **more):
@@ -89,6 +98,69 @@ def test_election():
     one.release()
     two.begun()
     equal(leader.good("leader", "--linearizable", "chief", "--json").json["host"], second.name)
+    two.release()
+
+
+def wait_leader(member, name, waiters):
+    """Waits until so many wait behind who leads, as this member sees it."""
+    def look():
+        answer = ctl(*member.words("leader", name, "--json"))
+        return answer.status == 0 and answer.json["waiters"] == waiters
+    wait_until(look, f"{waiters} wait to lead {name}")
+
+
+def test_handed_over():
+    """To the oldest of the host that is named, past those before it, and past what is more important."""
+    m1, m2, m3 = members = ensemble.others()
+    one = holder(m1, "post", "--session-timeout=20s", verb="elect")
+    tokens = [one.begun()]
+    others = []
+    for m, priority in ((m2, 0), (m1, 7), (m3, 1), (m3, 9)):
+        others.append(holder(m, "post", *([f"--priority={priority}"] if priority else []), verb="elect"))
+        for each in members:
+            wait_leader(each, "post", len(others))
+    begin = time.monotonic()
+    equal(m2.good("leader", "move", "post", m3.name).text.strip(), m3.name)
+    one.lost()
+    tokens.append(others[2].begun())
+    assert time.monotonic() - begin < 20 / 4, "its grace was waited for, which it did not need"
+    said = m1.good("leader", "--linearizable", "post", "--json").json
+    equal((said["host"], said["token"], said["waiters"]), (m3.name, tokens[-1], 3))
+    for i in (0, 1, 3):
+        others[i].has_not_begun()
+    equal(m1.good("leader", "move", "post", m3.name).text.strip(), m3.name)         # it leads already
+    # to any other host: the most important of those
+    moved_to = m3.good("leader", "move", "post").text.strip()
+    others[2].lost()
+    equal(moved_to, m1.name)
+    tokens.append(others[1].begun())
+    others[1].release()
+    tokens.append(others[3].begun())
+    others[3].release()
+    tokens.append(others[0].begun())
+    others[0].release()
+    equal(tokens, sorted(set(tokens)))
+
+
+def test_forged_order():
+    """Whoever may contend may make a znode that looks like an order to hand over.  Nobody obeys it."""
+    m1, m2, _ = ensemble.others()
+    one, two = holder(m1, "forged", verb="elect"), None
+    one.begun()
+    two = holder(m2, "forged", verb="elect")
+    wait_leader(m1, "forged", 1)
+    forged = running(*m2.words("create", "--ephemeral", "/convene/elections/forged/move", f"{m1.name}\n{m2.name}", "--", "sh", "-c",
+                               "echo begun; read line"), stdin=subprocess.PIPE)
+    while forged.line() != "begun":
+        pass
+    m1.bad(CONFLICT, "NodeExists", "leader", "move", "forged", m2.name)
+    two.has_not_begun()
+    assert one.running.process.poll() is None
+    forged.process.stdin.close()
+    forged.end()
+    forged.close()
+    one.release()
+    two.begun()
     two.release()
 
 
@@ -176,6 +248,27 @@ def test_agent_stopped_for_a_moment():
         wait_queue(first, "moment", 1)
     equal((one.end(), one.complaint()), (0, b""))
     one.close()
+
+
+def test_agent_restarted_without_quorum():
+    """The next agent knows how long what it finds may be held: neither longer nor shorter than if it had never been away."""
+    kept, other = Kept(ensemble.root, "kept"), Member(ensemble.root, "other")
+    kept.start()
+    equal(other.join(kept.token()), None)
+    kept.promote("other")
+    one = holder(kept, "kept", "--session-timeout=12s")
+    one.begun()
+    other.kill()
+    begin = time.monotonic()
+    kept.kill()
+    kept.take()
+    equal(len(kept.kept), 1)
+    kept.begin()
+    one.lost()
+    passed = time.monotonic() - begin
+    # 12 s * 0.99 less the grace of 3 s, counted from when the ensemble was last heard; 3 s from its start is all that an agent knows without
+    assert 6 < passed < 11.5, passed
+    kept.kill()
 
 
 def test_quorum_lost():

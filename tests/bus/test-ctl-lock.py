@@ -37,9 +37,9 @@ def wait_queue(path, length):
 class Holder:
     """A command that holds until told to end; says its token when it has begun."""
 
-    def __init__(self, name, *options, verb="lock", agent=()):
+    def __init__(self, name, *options, verb="lock", agent=(), **more):
         self.running = running(*agent, verb, *options, name, "--", "sh", "-c", 'echo "$CONVENE_TOKEN" "$$"; read line',
-                               stdin=subprocess.PIPE)
+                               stdin=subprocess.PIPE, **more)
 
     def begun(self):
         token, pid = self.running.line().split()
@@ -368,6 +368,121 @@ def test_leader_watched():
     equal(ctl("leader", "watch", "--timeout=50ms", "observed").status, NOT_GRANTED)
 
 
+def shown_leader(name):
+    return good("leader", "--linearizable", name, "--json").json
+
+
+def test_priority():
+    """Whoever waits with more goes first; nobody who leads is driven out, and each has a token that is greater than the one before."""
+    path = "/convene/elections/ranks"
+    first = Holder("ranks", verb="elect")
+    tokens = [first.begun()]
+    waiting = {}
+    for i, priority in enumerate((0, 1, 0, 2, 1)):
+        waiting[i] = Holder("ranks", *([f"--priority={priority}"] if priority else []), f"--data={i}", verb="elect")
+        wait_queue(path, i + 2)
+    for one in waiting.values():
+        one.has_not_begun()
+    first.release()
+    for i in (3, 4, 1, 2, 0):       # the greatest; of its like, the one that did not have to let it pass; and so on
+        tokens.append(waiting[i].begun())
+        said = shown_leader("ranks")
+        equal((said["token"], said["data"]), (tokens[-1], str(i)))
+        waiting[i].release()
+    equal(tokens, sorted(set(tokens)))
+
+
+def test_priority_of_other_clients():
+    """One of another kind neither lets anybody pass nor is let pass."""
+    good("create", "--container", "/latch")
+    words = ("sh", "-c", "echo begun; read line")
+    other = running("create", "--ephemeral", "--sequential", "/latch/_c_dbbf43f5-latch-", "--", *words, stdin=subprocess.PIPE)
+    while other.line() != "begun":
+        pass
+    mine = Holder("/latch", "--priority=9", verb="elect")
+    wait_queue("/latch", 2)
+    mine.has_not_begun()
+    other.process.stdin.close()
+    other.end()
+    other.close()
+    mine.begun()
+    mine.release()
+
+
+def test_try_lets_pass():
+    """Its turn has come, but it does not wait for the one that is to go first."""
+    first = Holder("polite", verb="elect")
+    first.begun()
+    other = Holder("polite", "--priority=1", verb="elect")
+    wait_queue("/convene/elections/polite", 2)
+    bad(NOT_GRANTED, "TimedOut", "elect", "--try", "polite", "--", "true")
+    other.has_not_begun()
+    first.release()
+    other.begun()
+    other.release()
+
+
+def test_path_after_standing_aside():
+    """The command is told of the place that it has by then; whose it is can be seen by its name still."""
+    first = Holder("moved", verb="elect")
+    first.begun()
+    low = running("elect", "moved", "--", "sh", "-c", 'echo "$CONVENE_TOKEN $CONVENE_PATH"; read line', stdin=subprocess.PIPE)
+    wait_queue("/convene/elections/moved", 2)
+    high = Holder("moved", "--priority=1", verb="elect")
+    before = wait_queue("/convene/elections/moved", 3)
+    first.release()
+    high.begun()
+    after = wait_queue("/convene/elections/moved", 2)
+    high.release()
+    token, path = low.line().split()
+    said = shown_leader("moved")
+    equal((said["token"], said["path"]), (int(token), path))
+    assert path.endswith(after[1]) and after[1] not in before and after[1][:-10] == before[1][:-10], (path, before, after)
+    low.process.stdin.close()
+    low.end()
+    low.close()
+
+
+def test_who_may_let_pass():
+    """Without DELETE nobody can give its place up for another: it leads in its turn."""
+    if os.getuid() != 0:
+        raise Skip("needs root")
+    good("create", "--container", "--acl=world:anyone:cr", "/convene/elections/stiff")
+    first = Holder("stiff", verb="elect")
+    first.begun()
+    low = Holder("stiff", verb="elect", user=NOBODY)
+    wait_queue("/convene/elections/stiff", 2)
+    high = Holder("stiff", "--priority=1", verb="elect")
+    wait_queue("/convene/elections/stiff", 3)
+    bad(ACCESS, "NoAuth", "leader", "move", "stiff", user=NOBODY)
+    first.release()
+    low.begun()
+    bad(USAGE, "no other host", "leader", "move", "stiff", user=NOBODY)     # it leads: it may ask
+    low.release()
+    high.begun()
+    high.release()
+
+
+def test_nothing_to_move():
+    bad(NO_NODE, "NotHeld", "leader", "move", "nobody-leads", "x")
+    one = Holder("alone", verb="elect")
+    one.begun()
+    host = good("status", "--json").json["name"]
+    bad(USAGE, "does not stand in it: x", "leader", "move", "alone", "x")
+    bad(USAGE, "no other host", "leader", "move", "alone")
+    equal(good("leader", "move", "alone", host).text.strip(), host)
+    one.release()
+    good("create", "--container", "/foreign")
+    other = running("create", "--ephemeral", "--sequential", "/foreign/_c_dbbf43f5-latch-", "--", "sh", "-c", "echo begun; read line",
+                    stdin=subprocess.PIPE)
+    while other.line() != "begun":
+        pass
+    bad(USAGE, "ZooKeeper port", "leader", "move", "/foreign", "x")
+    other.process.stdin.close()
+    other.end()
+    other.close()
+
+
 def test_other_clients():
     """Curator's and kazoo's names in the same queue."""
     good("create", "--container", "/curator")
@@ -417,6 +532,11 @@ class Keeper(Agent):
 
     def __init__(self, directory):
         super().__init__(directory)
+        self.keep()
+
+    def keep(self):
+        directory = self.directory
+        (directory / "run").mkdir()
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(directory / "notify"))
         self.notify.setblocking(False)
@@ -450,7 +570,7 @@ class Keeper(Agent):
         script = "export LISTEN_PID=$$; exec \"$@\" " + " ".join(f"{3 + i}<&{fd} {fd}<&-" for i, fd in enumerate(high.values()))
         self.running = Running(["bash", "-c", script, "bash", CONVENED, "--data", str(self.directory / "data"), "--socket",
                                 str(self.socket), "--print-ready", *self.more], stderr=self.journal, pass_fds=tuple(high.values()),
-                               env={**here.environment, "NOTIFY_SOCKET": str(self.directory / "notify"),
+                               env={**here.environment, "NOTIFY_SOCKET": str(self.directory / "notify"), "RUNTIME_DIRECTORY": str(self.directory / "run"),
                                     "LISTEN_FDS": str(len(high)), "LISTEN_FDNAMES": ":".join(high)})
         for fd in high.values():
             os.close(fd)

@@ -149,6 +149,7 @@ def calls_of_recipes(none):
             (LOCKS, "Verify", "st", "lock", [1], "ok"),
             (LOCKS, "Campaign", "sa{sv}", "election", [soon], "ok"),
             (LOCKS, "Leader", "sa{sv}", "election", [none], "ok"),
+            (LOCKS, "HandOver", "ssa{sv}", "election", ["", none], "BadArguments"),
             (COUNTERS, "Set", "sxa{sv}", "counter", [1, none], "ok"),
             (COUNTERS, "Add", "sxa{sv}", "counter", [1, none], "ok"),
             (COUNTERS, "Get", "sa{sv}", "counter", [none], "ok"),

@@ -79,6 +79,7 @@ static const Mutant mutants[] = {
         { RECIPE(LEASE_BLIND), "a lease written whatever its version is by now", RECIPES, 2000 },
         { RECIPE(LEASE_SEEN_ANEW), "a renewed lease free after its first time", RECIPES, 2000 },
         { RECIPE(COUNTER_BLIND), "a counter written whatever its version is by now", RECIPES, 1000 },
+        { RECIPE(PRIORITY_OF_NEXT), "only the one just behind is let pass", RECIPES, 1000 },
 };
 
 _Static_assert(G_N_ELEMENTS(mutants) == _ZAB_BREAK_MAX - 1 + _RECIPE_BREAK_MAX - 1, "every wrong ordering is tried");

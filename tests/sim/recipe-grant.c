@@ -72,7 +72,7 @@ void recipe_grant_begin(RecipeCaller *c) {
                 .identities = recipe_identities(c),
                 .member = c->host->sid,
         };
-        char owner[48];
+        char owner[64];
 
         c->session = 0;
         c->czxid = c->token = 0;
@@ -88,6 +88,7 @@ void recipe_grant_begin(RecipeCaller *c) {
         } else
                 (void) g_strlcpy(c->parent, RECIPE_ROOT "/q", sizeof(c->parent));
         (void) snprintf(owner, sizeof(owner), "caller%u %" PRIu64, c->number, c->next_tag);
+        recipe_campaign_begin(c, owner, sizeof(owner));
         r.owner = owner;
         r.timeout_msec = c->timeout_msec = (uint32_t) prng_between(&w->prng, 1000, 2500);
         for (unsigned i = 0; i < sizeof(r.secret_hash); i++)
@@ -171,6 +172,11 @@ void recipe_grant_answered(RecipeCaller *c, const Result *result) {
 
         case CALLER_CREATING:
                 on_created(c, result);
+                break;
+
+        case CALLER_MOVING:
+                if (!recipe_campaign_stood_aside(c, result))
+                        leave(c);
                 break;
 
         case CALLER_ACKING:
@@ -266,6 +272,20 @@ static unsigned earlier(const RecipeCaller *c) {
         return count;
 }
 
+/* How many that are there and wait as well are more important. */
+static unsigned outranking(const RecipeCaller *c) {
+        const GPtrArray *all = c->world->recipes->callers;
+        unsigned count = 0;
+
+        for (guint i = 0; i < all->len; i++) {
+                const RecipeCaller *o = all->pdata[i];
+
+                count += o != c && o->errand == c->errand && o->session != 0 && o->czxid != 0 && o->priority > c->priority &&
+                         is_there(o, c->host);
+        }
+        return count;
+}
+
 static void be_judged(RecipeCaller *c) {
         World *w = c->world;
         RecipeJudge *j = w->recipes->judge;
@@ -279,6 +299,8 @@ static void be_judged(RecipeCaller *c) {
                 recipe_fail(w, recipe_judge_claimed(j, c->parent, c->token));
         else {
                 recipe_fail(w, recipe_judge_order(j, places[c->errand].resource, earlier(c), MAX(places[c->errand].limit, 1)));
+                if (c->errand == ERRAND_LEAD)
+                        recipe_fail(w, recipe_judge_priority(j, places[c->errand].resource, outranking(c)));
                 if (!places[c->errand].shared)
                         recipe_fail(w, recipe_judge_token(j, places[c->errand].resource, c->token));
         }
@@ -354,6 +376,8 @@ static void look(RecipeCaller *c) {
                 leave(c);
         else if (c->state == CALLER_HOLDING)
                 hold(c);
+        else if (standing == STANDING_HOLDS && c->errand == ERRAND_LEAD && recipe_campaign_lets_pass(c))
+                recipe_campaign_stand_aside(c);
         else if (standing == STANDING_HOLDS)
                 be_granted(c);
         else if (c->world->phase == 2 && c->errand == ERRAND_ENTER)
@@ -462,7 +486,7 @@ void recipe_grant_host_gone(RecipeCaller *c, bool power) {
         }
         if (power || c->state < CALLER_WAITING)
                 forget(c);
-        else if (c->state == CALLER_WAITING || c->state == CALLER_ACKING)
+        else if (c->state == CALLER_WAITING || c->state == CALLER_MOVING || c->state == CALLER_ACKING)
                 leave(c);
 }
 

@@ -89,6 +89,10 @@ const char *recipe_judge_order(RecipeJudge *j, unsigned resource, unsigned earli
         return earlier >= limit ? fail(j, "M3: resource %u is granted out of turn: %u came earlier", resource, earlier) : NULL;
 }
 
+const char *recipe_judge_priority(RecipeJudge *j, unsigned resource, unsigned outranking) {
+        return outranking > 0 ? fail(j, "M9: resource %u is led while %u wait who are more important", resource, outranking) : NULL;
+}
+
 /*
  * Queue
  */

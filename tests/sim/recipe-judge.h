@@ -9,7 +9,7 @@
  * judge's, until the next).
  *
  *     M1 holders        M2 tokens grow      M3 in order         M4 no wake-up is lost (recipes.c)
- *     M5 queue          M6 barrier          M7 counter          M8 share
+ *     M5 queue          M6 barrier          M7 counter          M8 share             M9 priority
  */
 
 #include <stdbool.h>
@@ -47,6 +47,9 @@ const char *recipe_judge_holders(RecipeJudge *j, const Belief *all, unsigned cou
 const char *recipe_judge_token(RecipeJudge *j, unsigned resource, Zxid token);
 /* Granted, while so many who came earlier and exclude it wait or hold; `limit`: of whom one fewer may. */
 const char *recipe_judge_order(RecipeJudge *j, unsigned resource, unsigned earlier, unsigned limit);
+
+/* Somebody leads now, while so many who are more important wait. */
+const char *recipe_judge_priority(RecipeJudge *j, unsigned resource, unsigned outranking);
 
 void recipe_judge_put(RecipeJudge *j, const char *item);
 const char *recipe_judge_claimed(RecipeJudge *j, const char *item, Zxid token);

@@ -11,6 +11,7 @@
  *
  *     recipes.c          birth, the loop of a host, what the judges are shown        (EVENT_RECIPE)
  *     recipe-grant.c     what is an ephemeral znode: locks, slots, leadership, entrants, claims
+ *     recipe-campaign.c  who lets others pass in an election
  *     recipe-attempt.c   what follows from the tree: leases, counters, putting and acknowledging items
  *     recipe-judge.c     the judges
  */
@@ -33,6 +34,7 @@ typedef enum CallerState {
         CALLER_CHOOSING,                /* an item of the queue */
         CALLER_CREATING,
         CALLER_WAITING,
+        CALLER_MOVING,                  /* to the end of the queue */
         CALLER_HOLDING,
         CALLER_LOST,                    /* was told so; has its grace still */
         CALLER_LEAVING,                 /* its session is to be ended */
@@ -61,6 +63,7 @@ typedef struct RecipeCaller {
         uint32_t kept_run;              /* the run of the agent that keeps the session */
         char parent[48], name[CONTENDER_PREFIX_BYTES + 16];
         Zxid czxid, token;
+        uint32_t priority;              /* of who means to lead */
         bool acks;                      /* means to acknowledge, be it late */
         Tenure tenure;
         uint64_t deadline_usec;         /* the last promise known */
@@ -124,6 +127,11 @@ void recipe_grant_saw(RecipeCaller *c, WatchEventType type, const char *path);  
 void recipe_grant_host_gone(RecipeCaller *c, bool power);
 void recipe_grant_session_ended(RecipeCaller *c);
 bool recipe_grant_believes(const RecipeCaller *c);
+
+void recipe_campaign_begin(RecipeCaller *c, char *owner, size_t size);  /* appends to the owner text */
+bool recipe_campaign_lets_pass(RecipeCaller *c);
+void recipe_campaign_stand_aside(RecipeCaller *c);
+bool recipe_campaign_stood_aside(RecipeCaller *c, const Result *result);        /* false: it did not come to that */
 
 void recipe_attempt_begin(RecipeCaller *c);
 void recipe_attempt_step(RecipeCaller *c);

@@ -70,7 +70,7 @@ const char *statistics_gap(const Statistics *s) {
         };
 
         if (s->seeds >= SEEDS_MIN && s->recipe_grants > 0 &&
-            (s->recipe_losses == 0 || s->recipe_leases == 0 || s->recipe_acks == 0 || s->recipe_added == 0))
+            (s->recipe_losses == 0 || s->recipe_asides == 0 || s->recipe_leases == 0 || s->recipe_acks == 0 || s->recipe_added == 0))
                 return "grants given up, leases, items done, additions";
         for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
                 if (s->seeds >= SEEDS_MIN && all[i].count == 0)
@@ -99,8 +99,9 @@ void statistics_print(const Statistics *s, double seconds, double processor) {
         printf("sessions %" PRIu64 " (moved %" PRIu64 ", expired %" PRIu64 "), black-box histories %" PRIu64 " of %" PRIu64
                " operations\n", s->sessions, s->moves, s->expirations, s->black_boxes, s->black_box_operations);
         if (s->recipe_grants > 0)
-                printf("grants %" PRIu64 " (given up %" PRIu64 "), leases %" PRIu64 ", items done %" PRIu64 ", additions %" PRIu64 "\n",
-                       s->recipe_grants, s->recipe_losses, s->recipe_leases, s->recipe_acks, s->recipe_added);
+                printf("grants %" PRIu64 " (given up %" PRIu64 "), stood aside %" PRIu64 ", leases %" PRIu64 ", items done %" PRIu64
+                       ", additions %" PRIu64 "\n", s->recipe_grants, s->recipe_losses, s->recipe_asides, s->recipe_leases, s->recipe_acks,
+                       s->recipe_added);
         processor = processor > 0 ? processor : 0.001;
         printf("seeds %" PRIu64 ", simulated hours %.1f, events %" PRIu64 ", messages %" PRIu64 ", %.1f s, of one core %.1f s: "
                "%.0f seeds per second per core, %.0f times real time\n", s->seeds, (double) s->usec / 3.6e9, s->events,

@@ -22,7 +22,7 @@ typedef struct Statistics {
         uint64_t snaps, truncs, checkpoints, reconfigurations, transfers, wipes, rots, damaged, torn, replaced;
         uint64_t black_boxes, black_box_operations;
         uint64_t fed, alive, left_behind;       /* messages with entries for observers of a parent; parts of large frames; MOMENT_AHEAD */
-        uint64_t recipe_grants, recipe_losses, recipe_acks, recipe_leases, recipe_added;
+        uint64_t recipe_grants, recipe_losses, recipe_acks, recipe_leases, recipe_added, recipe_asides;
         uint64_t faults[_FAULT_MAX], moments[_MOMENT_MAX];
         uint64_t persist[_PERSIST_MAX][_PERSIST_PHASE_MAX];
         uint64_t received[_ZAB_ROLE_MAX][_MEMBER_MESSAGE_MAX];

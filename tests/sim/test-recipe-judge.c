@@ -67,6 +67,11 @@ static void test_order(void) {
         check(recipe_judge_order(judge, 2, 2, 2), "M3");
 }
 
+static void test_priority(void) {
+        check(recipe_judge_priority(judge, 3, 0), NULL);
+        check(recipe_judge_priority(judge, 3, 1), "M9");
+}
+
 static bool is_there(void *userdata, const char *item) {
         return strstr(userdata, item);
 }
@@ -156,7 +161,8 @@ int main(int argc, char **argv) {
                 const char *path;
                 void (*test)(void);
         } tests[] = {
-                { "/holders", test_holders }, { "/tokens", test_tokens }, { "/order", test_order }, { "/queue", test_queue },
+                { "/holders", test_holders }, { "/tokens", test_tokens }, { "/order", test_order }, { "/priority", test_priority },
+                { "/queue", test_queue },
                 { "/unknown-ack", test_unknown_ack }, { "/barrier", test_barrier }, { "/counter", test_counter },
                 { "/shares", test_shares },
         };

@@ -150,6 +150,77 @@ static void test_yields(void) {
         g_assert_false(candidacy_yields(queue, 4, UINT_MAX, 1, preferred));
 }
 
+static void test_stands_aside(void) {
+        static const Candidate all[] = { { "a", 1 }, { "b", 0 }, { "c", UINT32_MAX }, { "a", 1 }, { "c", UINT32_MAX } };
+        const CandidacyOrder to_b = { "c", "b" }, to_any = { "c", "" }, to_gone = { "c", "d" };
+
+        g_assert_true(candidacy_stands_aside(all, 5, 0, NULL));
+        g_assert_false(candidacy_stands_aside(all, 5, 2, NULL));        /* not for its like */
+        g_assert_false(candidacy_stands_aside(all, 2, 0, NULL));
+        g_assert_false(candidacy_stands_aside(all, 1, 0, NULL));        /* alone */
+        g_assert_false(candidacy_stands_aside(all, 5, 5, NULL));        /* not in the queue */
+        g_assert_false(candidacy_stands_aside(NULL, 0, 0, &to_b));
+
+        g_assert_true(candidacy_stands_aside(all, 5, 0, &to_b));
+        g_assert_false(candidacy_stands_aside(all, 5, 1, &to_b));
+        g_assert_true(candidacy_stands_aside(all, 5, 2, &to_b));
+        g_assert_false(candidacy_stands_aside(all, 5, 0, &to_any));     /* c does not count */
+        g_assert_true(candidacy_stands_aside(all, 5, 1, &to_any));      /* a does */
+        g_assert_true(candidacy_stands_aside(all, 5, 2, &to_any));
+        g_assert_false(candidacy_stands_aside(all, 5, 2, &to_gone));    /* as if there were none */
+        g_assert_false(candidacy_stands_aside(all + 4, 1, 0, &to_any)); /* nobody else is left */
+}
+
+/* However the queue begins and whatever is ordered, it comes to an end, with the right one first. */
+static void test_aside_ends(void) {
+        static const char *const hosts[] = { "a", "b", "c" };
+
+        for (unsigned seed = 0; seed < 2000; seed++) {
+                g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+                unsigned count = (unsigned) g_rand_int_range(rand, 1, 9), rounds = 0;
+                const CandidacyOrder order = { hosts[g_rand_int_range(rand, 0, 3)], seed % 3 == 0 ? "" : hosts[g_rand_int_range(rand, 0, 3)] },
+                                     *o = seed % 4 == 0 ? NULL : &order;
+                bool named = false, other = false;
+                Candidate queue[8];
+
+                for (unsigned i = 0; i < count; i++) {
+                        queue[i] = (Candidate) { hosts[g_rand_int_range(rand, 0, 3)], (uint32_t) g_rand_int_range(rand, 0, 4) };
+                        named |= g_str_equal(queue[i].host, order.to);
+                        other |= !g_str_equal(queue[i].host, order.from);
+                }
+                for (; candidacy_stands_aside(queue, count, 0, o); rounds++) {
+                        Candidate first = queue[0];
+
+                        g_assert_cmpuint(rounds, <, count);
+                        memmove(queue, queue + 1, (count - 1) * sizeof(queue[0]));
+                        queue[count - 1] = first;
+                }
+                if (o && named)
+                        g_assert_cmpstr(queue[0].host, ==, order.to);
+                else if (o && order.to[0] == '\0' && other)
+                        g_assert_cmpstr(queue[0].host, !=, order.from);
+                for (unsigned i = 1; i < count; i++)
+                        if (!o || (order.to[0] == '\0' ? !other || !g_str_equal(queue[i].host, order.from) : !named))
+                                g_assert_cmpuint(queue[i].priority, <=, queue[0].priority);
+        }
+}
+
+static void test_order(void) {
+        const CandidacyOrder named = { "a", "b" }, any = { "a", "" };
+
+        g_assert_true(candidacy_resigns(&named, "a"));
+        g_assert_false(candidacy_resigns(&named, "b"));
+        g_assert_true(candidacy_is_passed_over(&named, "a", true));
+        g_assert_true(candidacy_is_passed_over(&named, "c", true));
+        g_assert_false(candidacy_is_passed_over(&named, "b", true));
+        g_assert_false(candidacy_is_passed_over(&named, "c", false));           /* b has left: whoever is next */
+        g_assert_true(candidacy_is_passed_over(&any, "a", true));
+        g_assert_false(candidacy_is_passed_over(&any, "c", true));
+        g_assert_true(candidacy_is_chosen(&named, "b"));
+        g_assert_false(candidacy_is_chosen(&named, "a"));
+        g_assert_false(candidacy_is_chosen(&any, "a"));
+}
+
 static char *parse_error(const char *text) {
         char *error = NULL;
 
@@ -213,6 +284,9 @@ int main(int argc, char *argv[]) {
         g_test_add_func("/singleton/file", test_file);
         g_test_add_func("/singleton/stand-back", test_stand_back);
         g_test_add_func("/singleton/yields", test_yields);
+        g_test_add_func("/candidacy/stands-aside", test_stands_aside);
+        g_test_add_func("/candidacy/aside-ends", test_aside_ends);
+        g_test_add_func("/candidacy/order", test_order);
         g_test_add_func("/singleton/settings", test_settings);
 
         return g_test_run();
