@@ -546,7 +546,7 @@ static void on_opened(void *userdata, ConveneStatus status, uint64_t session) {
         o->grant = g;
         g->owned = o;
         owners_give(o, NULL);                   /* it lives with the descriptor and is nobody's to use */
-        promised_wake(g->server);
+        promised_note(g->server, o->id);
         if (g->state == GRANT_LEAVING)
                 owners_hang_up(o);
         else if (g->kind->saw || g->kind->choose)
@@ -733,6 +733,6 @@ void grant_recover(OwnedSession *o, const char *label) {
         g->tenure.unknown_since_usec = promised_give_up_usec(o->server, o->id, grace_usec) - grace_usec;
         g->pending = is_marked(g);
         place_join(g->server, g->parent, &g->guest);
-        promised_wake(g->server);
+        promised_note(g->server, o->id);
         watch_promise(g, give_up_usec(g));
 }

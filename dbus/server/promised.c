@@ -13,6 +13,14 @@
 #include "dbus/server/grant.h"
 #include "dbus/server/server-private.h"
 
+/* Otherwise what was promised to an earlier agent is good still. */
+static void note(Server *s, uint64_t session) {
+        uint64_t deadline_usec = member_session_deadline(s->member, session);
+
+        if (deadline_usec != 0)
+                promises_set(s->promises, session, deadline_usec);
+}
+
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Server *s = userdata;
 
@@ -23,16 +31,16 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         member_on_tick(s->member);              /* an ensemble of one has no heartbeats: its promise grows when it looks at the clock */
         for (GList *i = s->grants.head; i; i = i->next) {
                 const Grant *g = i->data;
-                uint64_t deadline_usec = g->owned ? member_session_deadline(s->member, g->owned->id) : 0;
 
-                if (deadline_usec != 0)         /* otherwise what was promised to an earlier agent is good still */
-                        promises_set(s->promises, g->owned->id, deadline_usec);
+                if (g->owned)
+                        note(s, g->owned->id);
         }
         (void) sd_event_source_set_time_relative(source, s->promised_usec);
         return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
-void promised_wake(Server *s) {
+void promised_note(Server *s, uint64_t session) {
+        note(s, session);
         if (!s->promises || s->promised_armed)
                 return;
         s->promised_armed = true;

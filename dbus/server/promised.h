@@ -7,8 +7,8 @@
 
 #include "dbus/server/server.h"
 
-/* A grant is there: its promise is written down from now on. */
-void promised_wake(Server *s);
+/* A session has a descriptor: what it is promised is written down, now and from now on. */
+void promised_note(Server *s, uint64_t session);
 void promised_done(Server *s);
 
 /* When what a stored descriptor stands for must be given up unless the ensemble is heard again: at the end of what an earlier agent was
