@@ -8,7 +8,6 @@
 
 import importlib
 import os
-import signal
 import subprocess
 import time
 
