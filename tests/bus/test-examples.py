@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# test-examples.py - runs the examples of man/examples that need no systemd, as they are; see ctl_harness.py.  Those that do are run by
+# tests/lab/test-examples.py.
+#
+# The tests are one story: each goes on with the ensemble that the one before has left.
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+
+from ctl_ensemble import Ensemble
+from ctl_harness import PATIENCE, Running, Skip, equal, here
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "man/examples"
+SESSION_MS = 2000
+ensemble = Ensemble()
+
+
+def environment(member, **more):
+    """Of a program on the host of this member, which finds convenectl where it is installed."""
+    return {**here.environment, "PATH": f"{here.work}:{os.environ['PATH']}", "CONVENE_ADDRESS": f"unix:path={member.socket}", **more}
+
+
+def example(member, name, *words, **more):
+    return Running([str(EXAMPLES / name), *words], env=environment(member, **more))
+
+
+def test_three():
+    m1, m2, m3 = (ensemble[f"m{i}"] for i in (1, 2, 3))
+    m1.start()
+    for m in (m2, m3):
+        equal(m.join(m1.token()), None)
+        m1.promote(m.name)
+    ensemble.whole(3)
+
+
+#
+# election.py
+#
+
+class Candidate:
+    """One process of it.  What it says is read in order."""
+
+    def __init__(self, member):
+        self.member = member
+        self.running = example(member, "election.py", "demo", str(SESSION_MS))
+        self.until(r"standing")
+
+    def until(self, pattern):
+        """Reads on until a line that matches; returns its first group."""
+        seen = []
+        while True:
+            line = self.running.line()
+            found = re.match(pattern, line)
+            if found:
+                return found.group(1) if found.groups() else line
+            seen.append(line)
+            assert len(seen) < 100, seen
+
+    def leads(self):
+        return int(self.until(r"leading with token (\d+)$"))
+
+    def sees(self, leader, token):
+        self.until(rf"{leader.member.name} leads, process {leader.running.process.pid}, with token {token}$")
+
+    def said(self):
+        """What there is to read at this moment."""
+        pipe = self.running.process.stdout
+        os.set_blocking(pipe.fileno(), False)
+        self.running.rest["stdout"] += pipe.read() or b""
+        os.set_blocking(pipe.fileno(), True)
+        return self.running.rest["stdout"].decode()
+
+    def end(self, number):
+        self.running.kill(number)
+        status = self.running.end()
+        return status
+
+
+class Election:
+    """Who stands, the first to have come first, and the highest token so far."""
+    candidates = []
+    token = 0
+
+    def turn(self):
+        """The next one leads, all others see it, and it works; nobody else leads."""
+        leader, *others = self.candidates
+        token = leader.leads()
+        assert token > self.token, (token, self.token)
+        self.token = token
+        for one in others:
+            one.sees(leader, token)
+        leader.until(rf"working with token {token}$")
+        for one in others:
+            assert "leading with" not in one.said(), one.said()
+
+    def close(self):
+        for one in self.candidates:
+            one.running.close()
+
+
+election = Election()
+
+
+def test_election():
+    if subprocess.run(["/usr/bin/python3", "-c", "import gi"], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip("python3-gi is not installed")
+    for member in ensemble.others():
+        election.candidates.append(Candidate(member))
+    election.turn()
+
+
+def standing():
+    if not election.candidates:
+        raise Skip("there is no election")
+    return election.candidates
+
+
+def test_election_process_killed():
+    equal(standing().pop(0).end(signal.SIGKILL), -signal.SIGKILL)
+    election.turn()
+
+
+def test_election_agent_killed():
+    """Who leads stops before the other begins, and stands again when the agent is back."""
+    leader, other = standing()
+    leader.member.kill()
+    leader.until(rf"lost with token {election.token}$")
+    assert "leading with" not in other.said(), other.said()
+    election.candidates.reverse()
+    token = other.leads()
+    assert token > election.token
+    election.token = token
+    assert "working" not in leader.said(), leader.said()
+    leader.member.start()
+    leader.until(r"standing")
+    leader.sees(other, token)
+    ensemble.whole(3)
+
+
+def test_election_handed_over():
+    leader = standing().pop(0)
+    equal(leader.end(signal.SIGTERM), 0)
+    leader.until(r"handed over$")
+    leader.running.close()
+    election.turn()
+    equal(election.candidates.pop().end(signal.SIGINT), 0)
+
+
+#
+# lock.sh, lock-busctl.sh
+#
+
+def in_pairs(path):
+    """The tokens of those who wrote "begin" and "end" there: each in one piece, and the tokens grow."""
+    lines = [line.split() for line in path.read_text().splitlines()]
+    pairs = list(zip(lines[::2], lines[1::2]))
+    for begin, end in pairs:
+        assert (begin[0], end[0]) == ("begin", "end") and begin[1:] == end[1:], lines
+    tokens = [int(begin[2]) for begin, _ in pairs]
+    equal(tokens, sorted(set(tokens)))
+    return tokens
+
+
+def ends(one, status):
+    equal((one.end(), one.complaint()), (status, b""))
+    one.close()
+
+
+def test_lock():
+    """On three hosts at once: one after the other, and a token that is too old keeps out."""
+    shared = here.work / "shared"
+    shared.mkdir()
+    for one in [example(member, "lock.sh", str(shared)) for member in ensemble.others()]:
+        ends(one, 0)
+    tokens = in_pairs(shared / "report")
+    equal(len(tokens), 3)
+    equal(int((shared / "token").read_text()), tokens[-1])
+    (shared / "token").write_text("9" * 18)
+    one = example(ensemble.leader(), "lock.sh", str(shared))
+    equal(one.end(), 1)
+    assert "comes after" in one.line("stderr")
+    one.close()
+    equal(in_pairs(shared / "report"), tokens)
+
+
+def by_busctl(member, job, **more):
+    if not shutil.which("busctl"):
+        raise Skip("busctl is not installed")
+    return example(member, "lock-busctl.sh", "report", "sh", "-c", job, **more)
+
+
+def test_lock_by_busctl():
+    report = here.work / "by-busctl"
+    job = f'echo "begin $$ $CONVENE_TOKEN" >>{report}; sleep 0.3; echo "end $$ $CONVENE_TOKEN" >>{report}; exit 7'
+    for one in [by_busctl(member, job) for member in ensemble.others()]:
+        ends(one, 7)
+    equal(len(in_pairs(report)), 3)
+
+
+def test_lock_by_busctl_signalled():
+    """What is told to end passes it on, and gives the lease back: the next one has it at once."""
+    one = by_busctl(ensemble.leader(), 'exec 2>/dev/null; trap "echo told; exit 3" TERM; echo begun; while :; do sleep 0.1; done')
+    equal(one.line(), "begun")
+    one.kill(signal.SIGTERM)
+    equal(one.line(), "told")
+    ends(one, 3)
+    one = by_busctl(ensemble.leader(), "true", WAIT="0")
+    ends(one, 0)
+
+
+def test_lock_by_busctl_lost():
+    """Without an agent to renew it: the command has ended before another host has the lease."""
+    holder = ensemble.others(ensemble.leader())[0]
+    report = here.work / "lost"
+    one = by_busctl(holder, f'exec 2>/dev/null; trap "echo end >>{report}; exit" TERM; echo begun; while :; do sleep 0.1; done', TTL="10")
+    equal(one.line(), "begun")
+    other = by_busctl(ensemble.leader(), f"echo next >>{report}")
+    none = by_busctl(ensemble.leader(), "true", WAIT="0")
+    equal(none.end(), 11)
+    assert "report" in none.line("stderr")
+    none.close()
+    holder.kill()
+    equal(one.end(), 8)
+    assert "report is lost" in one.line("stderr")
+    one.close()
+    equal(other.process.wait(3 * PATIENCE), 0)           # its agent may see another leader, and count from then
+    other.close()
+    equal(report.read_text().split(), ["end", "next"])
+    holder.start()
+    ensemble.whole(3)
+
+
+if __name__ == "__main__":
+    try:
+        ensemble.main(globals())
+    finally:
+        election.close()
