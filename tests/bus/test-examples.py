@@ -14,7 +14,7 @@ import signal
 import subprocess
 
 from ctl_ensemble import Ensemble
-from ctl_harness import PATIENCE, Running, Skip, equal, here
+from ctl_harness import PATIENCE, Running, Skip, equal, here, wait_until
 
 EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "man/examples"
 SESSION_MS = 2000
@@ -234,6 +234,105 @@ def test_lock_by_busctl_lost():
     equal(report.read_text().split(), ["end", "next"])
     holder.start()
     ensemble.whole(3)
+
+
+#
+# in-turn.sh
+#
+
+def in_turn(member, job):
+    return Running([str(EXAMPLES / "rolling-reboot/in-turn.sh"), "fleet", "sh", "-c", job], env=environment(member), stdin=subprocess.PIPE)
+
+
+def slots():
+    return [one["host"] for one in ensemble.leader().good("reboot-slot", "status", "fleet", "--json").json]
+
+
+def test_in_turn():
+    """All at once; each takes its agent down in its turn, as a reboot does, and the next one's comes when that is back."""
+    members = ensemble.others()
+    jobs = {m.name: in_turn(m, f"echo {m.name} >>{here.work}/turn; echo down; read up") for m in members}
+    done = []
+    while jobs:
+        wait_until(lambda: slots() and (here.work / "turn").exists() and (here.work / "turn").read_text().split() == done + slots(), "a turn")
+        name, = slots()
+        one = jobs.pop(name)
+        equal(one.line(), "down")
+        ensemble[name].kill()
+        ensemble[name].start()
+        equal(slots(), [name])
+        equal((here.work / "turn").read_text().split(), done + [name])
+        done.append(name)
+        one.process.stdin.write(b"up\n")
+        one.process.stdin.close()
+        ends(one, 0)
+    wait_until(lambda: not slots(), "the last slot is free")
+    equal(sorted(done), sorted(m.name for m in members))
+
+
+def test_in_turn_stopped_by_failure():
+    first, second = ensemble.others()[:2]
+    one = in_turn(first, "exit 3")
+    one.process.stdin.close()
+    equal(one.end(), 3)
+    assert "sh failed; the slot of fleet stays" in one.line("stderr")
+    one.close()
+    equal(slots(), [first.name])
+    other = in_turn(second, "echo turn")
+    other.process.stdin.close()
+    equal(slots(), [first.name])
+    second.good("reboot-slot", "release", "fleet", first.name)
+    equal(other.line(), "turn")
+    ends(other, 0)
+
+
+#
+# cron-once: the lines of cron, with a journal that is standard output
+#
+
+def crontab(what):
+    """The command of one line, as cron hands it to a shell."""
+    for line in (EXAMPLES / "cron-once/report.cron").read_text().splitlines():
+        found = re.match(r"\S+ \S+ \S+ \S+ \S+ root systemd-cat -t report (.*)", line)
+        if found and f"report {what}" in line:
+            return found.group(1).replace("\\%", "%").replace("/usr/local/bin/report", str(EXAMPLES / "cron-once/report"))
+    raise AssertionError(f"no line {what}")
+
+
+def fire(what):
+    """At the same time on all hosts: (exit status, what it said) of each."""
+    jobs = [Running(["sh", "-c", crontab(what)], env=environment(member), stderr=subprocess.STDOUT) for member in ensemble.others()]
+    ended = []
+    for job in jobs:
+        said = job.process.communicate(timeout=3 * PATIENCE)[0].decode().splitlines()
+        ended.append((job.process.returncode, said))
+    return ended
+
+
+def test_cron_never_two_at_a_time():
+    """One does it, and the others leave it; or they come when it is over, and do it after."""
+    did = [said for status, said in fire("cron-lock") if status == 0]
+    assert did and all(len(said) == 2 and "with token none" not in said[0] for said in did), did
+    holder = Running(["convenectl", "lock", "report", "--", "sh", "-c", "echo begun; read line"], env=environment(ensemble.leader()),
+                     stdin=subprocess.PIPE)
+    equal(holder.line(), "begun")
+    ended = fire("cron-lock")
+    equal((holder.process.poll(), holder.complaint()), (None, b""))
+    for status, said in ended:
+        equal(status, 11)
+        assert len(said) == 1 and "TimedOut" in said[0], said
+    holder.process.stdin.close()
+    holder.end()
+    holder.close()
+
+
+def test_cron_once():
+    """However often and wherever it comes in the same minute."""
+    ended = fire("cron-once") + fire("cron-once")
+    minutes = ensemble.leader().good("ls", "/cron/report").lines
+    equal([status for status, _ in ended].count(0), len(minutes))
+    for status, said in ended:
+        assert status == 0 and len(said) == 2 or status == 4 and "NodeExists" in said[0], (status, said)
 
 
 if __name__ == "__main__":
