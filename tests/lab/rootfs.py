@@ -20,7 +20,7 @@ from util import Fail, sh
 SUITE = "bookworm"
 PACKAGES = """systemd systemd-sysv libnss-systemd dbus polkitd procps iproute2
 libglib2.0-0 libjson-c5 liblmdb0 libssl3 libxxhash0
-nginx-light redis-server strace""".split()
+nginx-light redis-server cron openssl strace""".split()
 
 # Manuals and locales are about 90 MB to read that no test needs.
 EXCLUDE = ["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/share/i18n/*"]
@@ -28,7 +28,7 @@ EXCLUDE = ["/usr/share/man/*", "/usr/share/locale/*", "/usr/share/doc/*", "/usr/
 # An ordinary user; and the services under test start when a test says so.
 CUSTOMIZE = r"""
 chroot "$1" useradd --uid 1000 --create-home --shell /bin/sh alice
-chroot "$1" systemctl disable nginx.service redis-server.service
+chroot "$1" systemctl disable nginx.service redis-server.service cron.service
 rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/* "$1"/var/cache/debconf/*-old "$1"/etc/machine-id
 : >"$1/etc/machine-id"
 """
