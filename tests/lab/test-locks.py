@@ -61,8 +61,8 @@ class Monitor:
     def __init__(self, host):
         command = ["busctl", "--json=short", "monitor", "--match=type='signal',path='/org/convene1/lock/deploy'"]
         self.process = subprocess.Popen(words(command, host),
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert "Monitoring" in self.process.stderr.readline()
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0)
+        assert b"Monitoring" in self.process.stderr.readline()
 
     def __enter__(self):
         return self
@@ -71,12 +71,15 @@ class Monitor:
         self.process.kill()
         self.process.communicate()
 
-    def wait_change(self):
-        """The interface of which a property has changed."""
-        assert select.select([self.process.stdout], [], [], 10)[0], "no signal"
-        m = json.loads(self.process.stdout.readline())
-        assert m["member"] == "PropertiesChanged", m
-        return m["payload"]["data"][0]
+    def wait_tokens(self, tokens, seconds=10.0):
+        """Until a change tells that those hold; changes are told some time after they happened."""
+        end, told = time.monotonic() + seconds, None
+        while told != tokens:
+            assert select.select([self.process.stdout], [], [], end - time.monotonic())[0], "no signal but of %s" % told
+            m = json.loads(self.process.stdout.readline())
+            interface, changed, _ = m["payload"]["data"]
+            assert (m["member"], interface) == ("PropertiesChanged", "org.convene1.Lock"), m
+            told = [holder[8] for holder in changed["Holders"]["data"]]
 
 
 @case
@@ -94,7 +97,7 @@ def lock_with_busctl_alone():
         held = hold()
         name, kind, host, unit, uid, _, session, _, token, _, path = held
         assert (name, kind, host, unit, uid) == ("deploy", "mutex", "h1", HOLDS, 0), held
-        assert monitor.wait_change() == "org.convene1.Lock"
+        monitor.wait_tokens([token])
         assert [h[8] for h in holders("h2")] == [token]
         assert verified(token, "h3") == "b true" and verified(token - 1, "h3") == "b false"
         assert "Holders" in busctl("introspect", "org.convene1", "/org/convene1/lock/deploy", "org.convene1.Lock", host="h3")
@@ -102,7 +105,7 @@ def lock_with_busctl_alone():
         assert "Call failed" in said, said
 
         run("systemctl", "stop", HOLDS)
-        assert monitor.wait_change() == "org.convene1.Lock"
+        monitor.wait_tokens([])
         wait("it is free", lambda: verified(token, "h3") == "b false" and not holders("h2"))
 
     again = hold()
