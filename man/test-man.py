@@ -180,7 +180,7 @@ def check_api():
 def check_references():
     """SEE ALSO and the rest name only pages that exist: ours, or well-known ones."""
     ours = {path.name for path in PAGES.glob("*.[1-8]")}
-    others = {"busctl(1)", "sd-bus(3)", "systemd.service(5)", "systemd.unit(5)"}
+    others = {"busctl(1)", "logind.conf(5)", "sd-bus(3)", "systemd-logind(8)", "systemd.service(5)", "systemd.unit(5)"}
     missing = []
     for path in sorted(PAGES.glob("*.[1-8]")):
         for name, section in re.findall(r"([\w.-]+)\((\d)\)", plain(path.name)):
