@@ -8,11 +8,10 @@ import re
 import time
 
 from ensemble import Ensemble
-from labtest import case, ctl, ctl_json, lab, main, run, state, status_of, wait
+from labtest import case, ctl, ctl_json, lab, main, run, status_of, wait
 from state import leader
 
 EXAMPLES = "/usr/share/doc/convene/examples"
-PASSWORD = "only-for-the-lab"
 E = Ensemble(3)
 
 
@@ -32,7 +31,7 @@ def type_in(example, title, hosts):
     lines = [lines for head, lines in blocks(example).items() if head.startswith(title)]
     assert len(lines) == 1, "%s: no block %r" % (example, title)
     for host in hosts:
-        run("env", "PASSWORD=" + PASSWORD, "bash", "-euc", "\n".join(lines[0]), host=host)
+        run("bash", "-euc", "\n".join(lines[0]), host=host)
 
 
 def put(path, text, host):
@@ -134,48 +133,6 @@ def key_pushed():
         run("systemctl", "disable", "--now", "nginx.service", host=host)
 
 
-def redis(host, *words, status=0):
-    return run("env", "REDISCLI_AUTH=" + PASSWORD, "redis-cli", *words, host=host, status=status).strip()
-
-
-def runs_on():
-    return [host for host in E.hosts if state("redis-server.service", host=host) == "active"]
-
-
-def replicas_follow(primary):
-    for host in E.hosts:
-        if host != primary:
-            wait("%s follows %s" % (host, primary), lambda: "master_host:%s" % primary in redis(host, "info", "replication", status=None) and
-                 "master_link_status:up" in redis(host, "info", "replication", status=None), 40)
-
-
-@case
-def redis_has_a_primary():
-    type_in("redis-primary", "On every host", E.hosts)
-    primary = wait("there is a primary", lambda: runs_on()[:1], 30)[0]
-    replicas_follow(primary)
-    run("redis-convene", "write", "greeting", "hello", host=E.hosts[0])
-    for host in E.hosts:
-        wait("written to " + host, lambda: redis(host, "get", "greeting") == "hello")
-    assert runs_on() == [primary]
-    assert "READONLY" in redis(next(h for h in E.hosts if h != primary), "set", "greeting", "no")
-
-
-@case
-def redis_moves_with_its_data():
-    """As the README shows it; and a token of before is refused."""
-    old, = runs_on()
-    token = redis(old, "get", "convene:token")
-    type_in("redis-primary", "To see it work", E.hosts[:1])
-    new, = runs_on()
-    assert new != old
-    assert redis(new, "get", "greeting") == "again" and int(redis(new, "get", "convene:token")) > int(token)
-    refused = run("sh", "-c", "redis-convene write greeting late %s 2>&1" % token, host=old, status=None)
-    assert "STALE" in refused and redis(new, "get", "greeting") == "again", refused
-    replicas_follow(new)
-    wait("and where it was, too", lambda: redis(old, "get", "greeting") == "again")
-
-
 @case
 def cron_has_fired_on_one_host():
     once = wait("a minute has passed", lambda: everywhere("cron-once"), 70)
@@ -185,24 +142,6 @@ def cron_has_fired_on_one_host():
     one_at_a_time(everywhere("cron-lock"))
     for host in E.hosts:
         run("systemctl", "stop", "cron.service", host=host)
-
-
-@case
-def redis_survives_its_primary():
-    """Its host loses power: a replica has the data, and the host that comes back follows it."""
-    old, = runs_on()
-    run("redis-convene", "write", "greeting", "still", host=old)
-    for host in E.hosts:
-        wait("written to " + host, lambda: redis(host, "get", "greeting") == "still")
-    run("sync", host=old)
-    E.crash(old)
-    new = wait("another is the primary", lambda: [h for h in E.up() if state("redis-server.service", host=h) == "active"], 60)[0]
-    assert redis(new, "get", "greeting") == "still"
-    run("redis-convene", "write", "greeting", "more", host=new)
-    E.boot(old)
-    replicas_follow(new)
-    wait("the host that is back has it", lambda: redis(old, "get", "greeting") == "more")
-    assert runs_on() == [new]
 
 
 @case

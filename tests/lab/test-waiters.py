@@ -255,7 +255,7 @@ def hand_on(lines):
 def agents_are_restarted_under_load():
     global CHANGERS
     make("/lab/busy")
-    lessees = [Lessee(host, "/lab/lease-" + host, UID) for host in E.hosts]
+    lessees = [Lessee(host, "lab-" + host, 0) for host in E.hosts]
     CHANGERS = [Changer(host, "/lab/busy", UID) for host in E.hosts for _ in range(2)]
     before = enable_singleton()
     lines = hold_and_wait()
