@@ -14,10 +14,10 @@ from settings import HERE
 from util import Fail
 
 # Fast ones first.  What is not named here comes last, by name.
-ORDER = ["boot", "activation", "presence", "gates", "restart", "disk-full", "kill", "power", "ensemble", "singleton", "waiters", "locks",
+ORDER = ["boot", "activation", "presence", "gates", "restart", "disk-full", "kill", "power", "ensemble", "singleton", "waiters",
          "examples", "five", "catch-up", "mesh"]
 # How many hosts a test has, if not one.
-HOSTS = {"ensemble": 3, "singleton": 3, "waiters": 3, "locks": 3, "examples": 3, "five": 5, "catch-up": 4, "mesh": 4}
+HOSTS = {"ensemble": 3, "singleton": 3, "waiters": 3, "examples": 3, "five": 5, "catch-up": 4, "mesh": 4}
 TIME_MAX_SEC = int(os.environ.get("LAB_TEST_SEC", "1200"))
 SKIPPED = 77
 output = threading.Lock()
