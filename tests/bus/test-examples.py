@@ -245,7 +245,7 @@ def test_lock_by_busctl_lost():
 #
 
 def in_turn(member, job):
-    return Running([str(EXAMPLES / "rolling-reboot/in-turn.sh"), "fleet", "sh", "-c", job], env=environment(member), stdin=subprocess.PIPE)
+    return Running([str(EXAMPLES / "in-turn.sh"), "fleet", "sh", "-c", job], env=environment(member), stdin=subprocess.PIPE)
 
 
 def slots():

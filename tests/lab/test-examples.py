@@ -5,11 +5,9 @@ Those that need no systemd are run by tests/bus/test-examples.py.
 """
 
 import re
-import time
 
 from ensemble import Ensemble
-from labtest import case, ctl, ctl_json, lab, main, run, status_of, wait
-from state import leader
+from labtest import case, ctl, main, run, status_of, wait
 
 EXAMPLES = "/usr/share/doc/convene/examples"
 E = Ensemble(3)
@@ -142,32 +140,6 @@ def cron_has_fired_on_one_host():
     one_at_a_time(everywhere("cron-lock"))
     for host in E.hosts:
         run("systemctl", "stop", "cron.service", host=host)
-
-
-@case
-def fleet_reboots_in_turn():
-    """All of them, one at a time; in the lab a host that reboots goes down, and is booted by hand."""
-    type_in("rolling-reboot", "On every host", E.hosts)
-    before = {host: leader(host) for host in E.hosts}
-    type_in("rolling-reboot", "On one host", E.hosts[:1])
-    left, end = set(E.hosts), time.monotonic() + 240
-    while left:
-        assert time.monotonic() < end, "still to reboot: %s" % left
-        down = [host for host in E.hosts if not leader(host)]
-        assert len(down) <= 1, "down at once: %s" % down
-        if not down:
-            time.sleep(0.05)
-            continue
-        host, = down
-        assert host in left, "%s goes down twice" % host
-        left.discard(host)
-        slots = [one["host"] for one in ctl_json("reboot-slot", "status", "fleet", host=next(h for h in E.hosts if h != host))]
-        assert slots == [host], slots
-        lab("stop", host)
-        lab("boot", host)
-    E.whole()
-    wait("the last slot is free", lambda: not ctl_json("reboot-slot", "status", "fleet"), 60)
-    assert all(leader(host) != before[host] for host in E.hosts)
 
 
 if __name__ == "__main__":
