@@ -81,12 +81,16 @@ static int call(Logind *l, const char *interface, const char *member, sd_bus_slo
  * The lock
  */
 
+static void retry_at(Logind *l) {
+        (void) sd_event_source_set_time_relative(l->retry, RETRY_USEC);
+        (void) sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT);
+}
+
 static void refused(Logind *l, const char *why) {
         if (!l->complained)
                 l->listener.refused(l->listener.userdata, why);
         l->complained = true;
-        (void) sd_event_source_set_time_relative(l->retry, RETRY_USEC);
-        (void) sd_event_source_set_enabled(l->retry, SD_EVENT_ONESHOT);
+        retry_at(l);
 }
 
 /* One from before is given back only now: there is no moment without. */
@@ -129,11 +133,16 @@ static void take_lock(Logind *l) {
                 refused(l, g_strerror(-r));     /* most likely the connection is closing, which its owner is told */
 }
 
+static void set_state(Logind *l, bool sleeps, bool shuts_down);
+
+/* Without logind nobody will say that a sleep is over; in a shutdown it ends before us. */
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         Logind *l = userdata;
 
         if (l->owner)
                 take_lock(l);
+        else if (l->bus)
+                set_state(l, false, l->shuts_down);
         return 0;
 }
 
@@ -155,7 +164,8 @@ static void set_state(Logind *l, bool sleeps, bool shuts_down) {
                 l->listener.leaves(l->listener.userdata, shuts_down ? LOGIND_SHUTDOWN : LOGIND_SLEEP, l->delay_usec);
         else if (before && !leaves(l)) {
                 l->listener.stays(l->listener.userdata);
-                take_lock(l);
+                if (l->owner)
+                        take_lock(l);
         }
 }
 
@@ -207,6 +217,8 @@ static int on_properties(sd_bus_message *m, void *userdata, sd_bus_error *error)
         l->properties_slot = sd_bus_slot_unref(l->properties_slot);
         if (!sd_bus_message_is_method_error(m, NULL) && read_properties(m, &l->delay_usec, &sleeps, &shuts_down) >= 0)
                 set_state(l, sleeps, shuts_down);
+        else if (leaves(l))
+                retry_at(l);
         return 0;
 }
 
@@ -221,6 +233,8 @@ static void set_owner(Logind *l, const char *owner) {
         l->delay_usec = DELAY_DEFAULT_USEC;
         if (l->owner)
                 take_lock(l);
+        else if (l->sleeps)
+                retry_at(l);
 }
 
 static int on_owner(sd_bus_message *m, void *userdata, sd_bus_error *error) {
@@ -239,8 +253,9 @@ static int on_found_owner(sd_bus_message *m, void *userdata, sd_bus_error *error
         const char *owner;
 
         l->find_slot = sd_bus_slot_unref(l->find_slot);
-        if (!sd_bus_message_is_method_error(m, NULL) && sd_bus_message_read(m, "s", &owner) > 0)
-                set_owner(l, owner);
+        if (sd_bus_message_is_method_error(m, NULL) || sd_bus_message_read(m, "s", &owner) <= 0)
+                owner = "";
+        set_owner(l, owner);
         return 0;
 }
 

@@ -448,7 +448,7 @@ static void keep_promises(Agent *a) {
 
         if (r < 0)
                 journal(LOG_WARNING, NULL, "cannot keep in %s how long the ensemble keeps its promises: %s; should this agent be restarted "
-                        "without a quorum, locks are given up early", directory, g_strerror(-r));
+                        "without a quorum, locks are given up too early, or, where it had hung, too late", directory, g_strerror(-r));
 }
 
 static void open_fronts(Agent *a) {

@@ -76,7 +76,7 @@ static int on_lost(sd_event_source *s, int fd, uint32_t events, void *userdata) 
         return 0;
 }
 
-/* A quarter of the grace later than it would have hung up, so that SIGKILL is due in another quarter. */
+/* Three eighths of the grace later than it would have hung up, so that SIGKILL is due in another quarter. */
 static void on_promise_ended(void *userdata) {
         Guard *g = userdata;
 

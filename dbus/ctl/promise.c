@@ -14,6 +14,7 @@
 #define ACCURACY_USEC 1000
 #define ASK_GRACES 3                    /* before the deadline: time for several tries */
 #define TRIES_PER_GRACE 4
+#define MOMENTS_PER_GRACE 8
 #define SESSION_SIGNATURE "(tssuuuxt)"
 
 struct Promise {
@@ -28,15 +29,9 @@ struct Promise {
         sd_event_source *ask, *end;
         uint64_t session;               /* 0: not known yet */
         uint64_t deadline_usec;         /* CLOCK_BOOTTIME; 0: not known yet */
+        bool late;                      /* a last answer is waited for */
         bool unbound;                   /* no session stands behind it */
 };
-
-static int on_end(sd_event_source *source, uint64_t usec, void *userdata) {
-        Promise *p = userdata;
-
-        p->ended(p->userdata);
-        return 0;
-}
 
 static void hang_up(Promise *p) {
         p->asking = sd_bus_slot_unref(p->asking);
@@ -52,6 +47,21 @@ static void ask_at(Promise *p, uint64_t usec) {
         (void) sd_event_source_set_enabled(p->ask, SD_EVENT_ONESHOT);
 }
 
+/* It may have been us who were stopped: the agent has another moment to say what is so now. */
+static int on_end(sd_event_source *source, uint64_t usec, void *userdata) {
+        Promise *p = userdata;
+
+        if (p->late) {
+                p->ended(p->userdata);
+                return 0;
+        }
+        p->late = true;
+        if (!p->asking)
+                ask_at(p, 0);
+        (void) sd_event_source_set_time(source, now_usec(CLOCK_BOOTTIME) + p->grace_usec / MOMENTS_PER_GRACE);
+        return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
 /* Not before it is needed: connecting to the socket of an agent that is being stopped would start it again. */
 static void ask_next(Promise *p) {
         uint64_t before = MIN(p->deadline_usec, ASK_GRACES * p->grace_usec);
@@ -63,6 +73,7 @@ static void ask_next(Promise *p) {
 static void take_deadline(Promise *p, uint64_t usec) {
         if (usec > p->deadline_usec) {
                 p->deadline_usec = usec;
+                p->late = false;
                 (void) sd_event_source_set_time(p->end, usec - p->grace_usec / 4 * 3);
                 (void) sd_event_source_set_enabled(p->end, SD_EVENT_ONESHOT);
         }
@@ -84,6 +95,7 @@ static int on_listed(sd_bus_message *m, void *userdata, sd_bus_error *error) {
                 ask_next(p);
         else
                 take_deadline(p, deadline);
+        hang_up(p);                     /* connections are few, and there may be many who hold something */
         return 0;
 }
 

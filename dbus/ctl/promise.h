@@ -19,7 +19,7 @@ typedef struct Promise Promise;
 /*
  * `address`: where the agent is.  `path`: the znode that stands for what is held, and whose session counts; one that has none is
  * not watched over.  `grace_msec`: as the agent told with the grant.  ended() is called once, from the event loop, when
- * three quarters of the grace are left until the deadline.  Never fails: until the agent has answered once it knows no deadline.
+ * five eighths of the grace are left until the deadline.  Never fails: until the agent has answered once it knows no deadline.
  */
 Promise *promise_new(sd_event *event, const char *address, const char *path, uint32_t grace_msec, void (*ended)(void *userdata),
                      void *userdata);

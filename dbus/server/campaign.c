@@ -137,7 +137,7 @@ static LineupStanding campaign_stand(Grant *g) {
                 if (is_to_resign(g))
                         grant_lose(g);
         } else if (lets_pass(g)) {
-                if (g->patience_usec > 0)
+                if (g->patience_usec > 0 || g->pending)
                         stand_aside(g);
                 return STANDING_WAITS;
         }

@@ -233,13 +233,12 @@ bool grant_is_told(const Grant *g) {
         return g->state == GRANT_HELD && !is_waiting(g);
 }
 
-/* Which place it was answered with is not known of one that an earlier agent has left. */
 static char *describe_turn(Grant *g) {
         g_autofree char *path = g_strdup_printf("%s/%s", g->parent, g->name);
         Zxid token = g->token;
         Holder h;
 
-        if (!g->moved && !(g->recovered && g->kind == &grant_campaign))
+        if (!g->moved)
                 return g_strdup("\n");
         if (token == 0 && holder_read(g->server, path, &h))
                 token = h.stat.czxid;
@@ -729,6 +728,7 @@ void grant_recover(OwnedSession *o, const char *label) {
         g->owned = o;
         o->grant = g;
         g->recovered = true;
+        g->moved = g->kind == &grant_campaign;  /* which place an earlier agent answered with is not known */
         grace_usec = tenure_grace_usec(read_clock(g).timeout_msec);
         g->tenure.unknown_since_usec = promised_give_up_usec(o->server, o->id, grace_usec) - grace_usec;
         g->pending = is_marked(g);

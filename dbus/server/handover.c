@@ -152,8 +152,16 @@ static void on_look(void *userdata) {
                 refuse(h, CONVENE_BAD_ARGUMENTS, "has no other host that stands by any more", "");
 }
 
+/* Whoever may not stand aside, or knows of no priority, leads although others were to go first. */
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
-        refuse(userdata, CONVENE_TIMED_OUT, "was not taken over in time; see \"convenectl leader\" for who leads", "");
+        HandOver *h = userdata;
+        g_autoptr(GArray) seen = stands_see(h->server, h->election);
+        const char *first = seen->len > 0 ? g_array_index(seen, StandSeen, 0).host : h->from;
+
+        if (h->made && h->to[0] == '\0' && !g_str_equal(first, h->from))
+                answer(h, first);
+        else
+                refuse(h, CONVENE_TIMED_OUT, "was not taken over in time; see \"convenectl leader\" for who leads", "");
         return 0;
 }
 
@@ -230,7 +238,7 @@ static const char *check(const GArray *seen, const char *to, const char **ret_fi
         if (seen->len == 0)
                 return "is led by nobody: there is nothing to hand over";
         *ret_first = g_array_index(seen, StandSeen, 0).host;
-        if (!g_array_index(seen, StandSeen, 0).hears && !g_str_equal(*ret_first, to))
+        if (!g_array_index(seen, StandSeen, 0).hears && (to[0] == '\0' || !g_str_equal(*ret_first, to)))
                 return "is led by a client of the ZooKeeper port, which no agent can ask to resign; close its session to have another lead";
         if (to[0] == '\0' && has_other(seen, *ret_first))
                 return NULL;
@@ -260,7 +268,7 @@ void hand_over_start(Call *call, const char *election, const char *to, const Opt
         if (why) {
                 refuse(h, seen->len == 0 ? CONVENE_NOT_HELD : CONVENE_BAD_ARGUMENTS, why, g_str_has_suffix(why, ": ") ? to : "");
                 hand_over_free(h);
-        } else if (g_str_equal(first, to)) {
+        } else if (to[0] != '\0' && g_str_equal(first, to)) {
                 answer(h, first);
                 hand_over_free(h);
         } else {

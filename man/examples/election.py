@@ -105,8 +105,11 @@ class Candidate:
                                               self.on_descriptor)]
 
     def on_descriptor(self, descriptor, _):
-        """One byte: we lead.  The end: we do not, or not any more."""
-        if os.read(descriptor, 1):
+        """A line: we lead.  The end: we do not, or not any more."""
+        line = os.read(descriptor, 4096)
+        if line:
+            if line.strip():                    # we have let others go first, or the agent was restarted: the token is another one
+                self.token = int(line.split()[0])
             self.leading = True
             say(f"leading with token {self.token}")
             self.sources.append(GLib.timeout_add_seconds(1, self.on_second))
