@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -236,6 +237,31 @@ static void test_answer_that_nobody_takes(void) {
         g_assert_cmpstr(record_line(r, 0), ==, "reply lock");
 }
 
+static Held campaign(sd_bus *bus, uint32_t priority) {
+        return take(call(bus, LOCKS, "Campaign", "sa{sv}", "impatient", 3, "pending", "b", 1, "priority", "u", priority,
+                         "timeout", "t", UINT64_C(0)));
+}
+
+/* The answer has come at once: its patience is over by then, and it lets others pass all the same. */
+static void test_pending_without_patience(void) {
+        g_autoptr(sd_bus) bus = peer_new(shared);
+        g_auto(Held) first = campaign(bus, 0), low = campaign(bus, 0), high = campaign(bus, 1);
+        struct pollfd p[] = { { .fd = high.fd, .events = POLLIN }, { .fd = low.fd, .events = POLLIN } };
+        char line[256];
+        ssize_t n;
+
+        close(g_steal_fd(&first.fd));
+        g_assert_cmpint(poll(p, 1, HANG_UP_MSEC), ==, 1);
+        g_assert_cmpint(read(high.fd, line, sizeof line), ==, 1);
+        g_assert_cmpint(poll(p + 1, 1, 0), ==, 0);
+        close(g_steal_fd(&high.fd));
+        g_assert_cmpint(poll(p + 1, 1, HANG_UP_MSEC), ==, 1);
+        n = read(low.fd, line, sizeof line - 1);
+        g_assert_cmpint(n, >, 1);
+        line[n] = '\0';
+        g_assert_cmpuint(strtoull(line, NULL, 10), >, high.token);
+}
+
 static void test_mistakes(void) {
         g_autoptr(sd_bus) bus = peer_new(shared);
         static const char *const names[] = { "", "a/b", ".", "..", "/", "/a/", "//a", "relative/path" };
@@ -298,6 +324,7 @@ void add_lock_tests(void) {
         g_test_add_func("/lock/descriptor", test_descriptor);
         g_test_add_func("/lock/hang-up", test_hang_up);
         g_test_add_func("/lock/pending", test_pending);
+        g_test_add_func("/lock/pending-without-patience", test_pending_without_patience);
         g_test_add_func("/lock/stay", test_stay);
         g_test_add_func("/lock/waiting", test_waiting);
         g_test_add_func("/lock/answer-that-nobody-takes", test_answer_that_nobody_takes);

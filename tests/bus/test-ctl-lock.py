@@ -619,13 +619,39 @@ def restart(agent, number, has_store):
     wait_until(lambda: ask("ls", "/convene/locks/held").lines == [], "nobody waits")
 
 
-def with_agent(kind, *more):
+def passed_over(agent, number, has_store):
+    """One that has let another pass has another place than it was answered with; the next agent tells it which."""
+    where = (f"--address=unix:path={agent.socket}",)
+
+    def wait_contenders(count):
+        wait_until(lambda: len(good(*where, "ls", "/convene/elections/passed").lines) == count, f"{count} contend")
+
+    first = Holder("passed", verb="elect", agent=where)
+    first.begun()
+    low = Holder("passed", verb="elect", agent=where)
+    wait_contenders(2)
+    high = Holder("passed", "--priority=1", verb="elect", agent=where)
+    wait_contenders(3)
+    first.release()
+    token = high.begun()
+    agent.stop(number)
+    agent.take()
+    agent.start()
+    low.has_not_begun()
+    high.release()
+    token, before = low.begun(), token
+    assert token > before, (token, before)
+    equal(good(*where, "leader", "passed", "--json").json["token"], token)
+    low.release()
+
+
+def with_agent(kind, *more, story=restart):
     with tempfile.TemporaryDirectory(prefix="lock-", dir=here.work) as directory:
         agent = kind(pathlib.Path(directory))
         agent.start()
         try:
             for number in (signal.SIGTERM, signal.SIGKILL):
-                restart(agent, number, *more)
+                story(agent, number, *more)
         finally:
             agent.stop()
             agent.journal.close()
@@ -638,6 +664,21 @@ def test_agent_restarted_with_fd_store():
 def test_agent_restarted_without_fd_store():
     with_agent(Agent, False)
 
+
+def test_agent_restarted_while_passed_over():
+    with_agent(Keeper, True, story=passed_over)
+
+
+def test_stopped_for_long():
+    """By Ctrl-Z, for longer than the session's timeout: the agent keeps the lock, and the command goes on."""
+    one = Holder("asleep", "--session-timeout=1s")
+    token = one.begun()
+    one.running.kill(signal.SIGSTOP)
+    time.sleep(1.5)                     # how long it is stopped
+    one.running.kill(signal.SIGCONT)
+    equal(holders("asleep")[0]["token"], token)
+    time.sleep(1)                       # and then nothing may happen
+    one.release()
 
 
 def test_nothing_else_happens():
