@@ -151,6 +151,8 @@ static int dial(Promise *p) {
         if (r >= 0)
                 r = sd_bus_set_method_call_timeout(p->bus, UINT64_MAX);        /* the end comes first */
         if (r >= 0)
+                r = sd_bus_set_close_on_exit(p->bus, false);    /* it would wait for an agent that is stopped */
+        if (r >= 0)
                 r = sd_bus_start(p->bus);
         if (r >= 0)
                 r = sd_bus_attach_event(p->bus, p->event, SD_EVENT_PRIORITY_NORMAL);

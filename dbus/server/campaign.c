@@ -49,13 +49,12 @@ static Candidate read_candidate(Grant *g, unsigned place) {
 /* Its turn has come, and it has not been told so. */
 static bool lets_pass(Grant *g) {
         const Lineup *l = place_lineup(&g->guest);
+        const HandOverOrder *o = g->order;
         g_autofree Candidate *queue = NULL;
-        g_autoptr(HandOverOrder) o = NULL;
         unsigned place;
 
         if (g->keeps_place || !lineup_find(l, g->name, &place))
                 return false;
-        o = hand_over_read(g->server, g->parent);
         queue = g_new0(Candidate, lineup_length(l));
         for (unsigned i = 0; i < lineup_length(l); i++)
                 queue[i] = read_candidate(g, i);
@@ -125,12 +124,24 @@ static bool is_to_resign(const Grant *g) {
         return o && candidacy_resigns(&o->order, g->server->host);
 }
 
+/* An order ends when somebody is first who stays there.  That may be this one, which has not looked since, and must not let those pass now
+ * whom the order kept out. */
+static void note_order(Grant *g, LineupStanding standing) {
+        HandOverOrder *o = hand_over_read(g->server, g->parent);
+
+        if (!o && standing == STANDING_HOLDS)
+                return;
+        g_clear_pointer(&g->order, hand_over_order_free);
+        g->order = o;
+}
+
 static LineupStanding campaign_stand(Grant *g) {
         LineupStanding standing;
 
         if (!g->name)
                 return STANDING_GONE;
         standing = lineup_stand(place_lineup(&g->guest), g->name, 1);
+        note_order(g, standing);
         if (standing != STANDING_HOLDS)
                 return standing;
         if (grant_is_told(g)) {

@@ -21,6 +21,7 @@
 
 #include "agent/base/limits.h"
 #include "dbus/server/error.h"
+#include "dbus/server/handover.h"
 #include "dbus/server/holder.h"
 #include "dbus/server/promised.h"
 #include "dbus/server/server-private.h"
@@ -81,6 +82,7 @@ static void grant_free(Grant *g) {
         yield_look(s);
         g_clear_pointer(&g->data, g_bytes_unref);
         recipe_acl_done(&g->acl);
+        g_clear_pointer(&g->order, hand_over_order_free);
         g_free(g->parent);
         g_free(g->queue);
         g_free(g->node);

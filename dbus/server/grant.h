@@ -60,6 +60,7 @@ struct Grant {
         uint32_t slots;                 /* of a semaphore; of a barrier, how many must come; otherwise 1 */
         uint32_t priority;              /* of a campaign */
         bool keeps_place;               /* of a campaign: it lets nobody pass */
+        struct HandOverOrder *order;    /* of a campaign: under way when it was looked at last, and not first; owned */
         bool moved;                     /* name and token are not those that a pending one was answered with */
         char *node;                     /* what to create: a name, or a prefix if the kind is sequential */
         char *queue;                    /* of a claim: the parent of what it is to be made below */
