@@ -278,6 +278,7 @@ def test_terminal_hangs_up():
     """It is the leader of the session whom the kernel tells: the command is told by it."""
     child, terminal = pty.fork()
     if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)        # of nohup, which would have everything started here ignore it
         words = command("lock", "terminal", "--", "sh", "-c", 'trap "exit 5" HUP; echo begun; while :; do sleep 0.05; done')
         os.execve(words[0], words, here.environment)
     said = b""
