@@ -83,9 +83,9 @@ def timer_fires_on_one_host():
     moved = ctl("singleton", "move", "report.timer").strip()
     since = max(at for at, _ in everywhere("timer"))
     wait("it fires elsewhere", lambda: fires(since), 30)
+    lines = everywhere("timer")                 # before the hosts leave, one after the other
     for host in E.hosts:
         ctl("singleton", "disable", "report.timer", host=host)
-    lines = everywhere("timer")
     hosts = [words.split()[3] for _, words in lines]
     assert set(hosts) == {moved, *first} and hosts == sorted(hosts, key=lambda h: h == moved), lines
     tokens = [int(words.split()[-1]) for _, words in lines if words.startswith("begin")]
